@@ -1,0 +1,221 @@
+"""The seam: what environments, agents, datasets and real robots exchange, and nothing else.
+
+Environments and policies know nothing of each other; both know this module.
+
+Frames. Everything is expressed in the *robot base frame*: x forward from the base, y to the robot's left,
+z up, in metres; the table top is z = 0. The *tool frame* sits between the finger tips. Its orientation is
+given relative to *gripper-down*: the identity is the gripper pointing straight down with its fingers opening
+along y, and a rotation about z is a yaw of the gripper.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypedDict, runtime_checkable
+
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+FloatArray = NDArray[np.float64]
+Float32Array = NDArray[np.float32]
+UInt8Array = NDArray[np.uint8]
+
+CONTROL_HZ = 10.0
+"""Rate of observations, actions and video frames [Hz]."""
+
+CLIP_LENGTH = 30
+"""Frames of the demonstration in one observation (the paper's T, section 4.1)."""
+
+INSTRUCTION_BYTES = 128
+"""Length of the zero-padded UTF-8 task text in an observation."""
+
+STATE_DIM = 10
+"""Position (3, m), 6-D rotation (6), gripper opening (1, 0 closed .. 1 open)."""
+
+ACTION_DIM = 7
+"""Position (3, m), rotation vector relative to gripper-down (3, rad), gripper (1)."""
+
+DEFAULT_IMAGE_SIZE = (128, 128)
+"""Width and height [pixels] of the compact camera image."""
+
+PAPER_IMAGE_SIZE = (424, 240)
+"""Width and height [pixels] of the paper's camera image."""
+
+GRIPPER_OPENS_ABOVE = 0.6
+GRIPPER_CLOSES_BELOW = 0.4
+"""Hysteresis of the binary gripper command; in between it keeps what it did."""
+
+
+class Observation(TypedDict):
+    """What an agent sees at each control step.
+
+    | key | dtype | shape | meaning |
+    |---|---|---|---|
+    | `image` | uint8 | (H, W, 3) | third-person robot view, RGB |
+    | `state` | float32 | (10,) | tool position [m], 6-D rotation, gripper opening [0..1] |
+    | `human_clip` | uint8 | (30, H, W, 3) | the next 30 frames of the demonstration, last one repeated |
+    | `instruction` | uint8 | (128,) | the task in words, UTF-8, zero padded |
+    """
+
+    image: UInt8Array
+    state: Float32Array
+    human_clip: UInt8Array
+    instruction: UInt8Array
+
+
+@dataclass(frozen=True)
+class MotionLimits:
+    """Limits on commanded motion, shared by `env.step` and the real-robot bridge."""
+
+    workspace_low: tuple[float, float, float] = (0.28, -0.36, 0.004)
+    """Lower corner of the allowed tool positions [m], robot base frame."""
+    workspace_high: tuple[float, float, float] = (0.74, 0.36, 0.45)
+    """Upper corner of the allowed tool positions [m], robot base frame."""
+    max_speed: float = 0.5
+    """Fastest tool translation [m/s]."""
+    max_rotation_speed: float = 2.0
+    """Fastest tool rotation [rad/s]."""
+    max_tilt: float = 0.8
+    """Largest angle between the gripper's approach axis and straight down [rad]."""
+    max_yaw: float = 2.6
+    """Largest turn of the gripper about the vertical, either way [rad]."""
+
+
+DEFAULT_LIMITS = MotionLimits()
+
+
+def observation_space(image_size: tuple[int, int] = DEFAULT_IMAGE_SIZE) -> spaces.Dict:
+    """The Gymnasium space of `Observation` for images of `image_size` (width, height) [pixels]."""
+    width, height = image_size
+    return spaces.Dict(
+        {
+            "image": spaces.Box(0, 255, (height, width, 3), np.uint8),
+            "state": state_space(),
+            "human_clip": spaces.Box(0, 255, (CLIP_LENGTH, height, width, 3), np.uint8),
+            "instruction": spaces.Box(0, 255, (INSTRUCTION_BYTES,), np.uint8),
+        }
+    )
+
+
+def state_space() -> spaces.Box:
+    """The Gymnasium space of the proprioceptive state, shape (10,)."""
+    low = np.array([-2.0] * 3 + [-1.1] * 6 + [0.0], np.float32)
+    high = np.array([2.0] * 3 + [1.1] * 6 + [1.0], np.float32)
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+def action_space(limits: MotionLimits = DEFAULT_LIMITS) -> spaces.Box:
+    """The Gymnasium space of actions, shape (7,): absolute tool target in the robot base frame."""
+    low = np.array([*limits.workspace_low, -np.pi, -np.pi, -np.pi, 0.0], np.float32)
+    high = np.array([*limits.workspace_high, np.pi, np.pi, np.pi, 1.0], np.float32)
+    return spaces.Box(low, high, dtype=np.float32)
+
+
+def encode_instruction(text: str) -> UInt8Array:
+    """Zero-padded UTF-8 of `text`, shape (128,). Raises ValueError when it does not fit."""
+    raw = text.encode()
+    if len(raw) > INSTRUCTION_BYTES:
+        raise ValueError(f"instruction has {len(raw)} bytes, at most {INSTRUCTION_BYTES} fit: {text!r}")
+    return np.frombuffer(raw.ljust(INSTRUCTION_BYTES, b"\0"), np.uint8).copy()
+
+
+def decode_instruction(code: UInt8Array) -> str:
+    """The text of an encoded instruction, shape (128,)."""
+    return bytes(code.tobytes()).rstrip(b"\0").decode()
+
+
+@dataclass(frozen=True)
+class GroundTruth:
+    """What the simulator knows of a demonstration and its viewer does not."""
+
+    tool_pose: Float32Array
+    """Shape (T, 6): pinch point [m] and rotation vector relative to gripper-down [rad] of the hand."""
+    opening: Float32Array
+    """Shape (T,): opening of the hand, 0 closed .. 1 open."""
+    object_pose: Float32Array
+    """Shape (T, K, 7): position [m] and quaternion (w, x, y, z) of each prop."""
+    gripper: Float32Array
+    """Shape (T,): the script's gripper command, 0 closes, 1 opens."""
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """One human video."""
+
+    frames: UInt8Array
+    """Shape (T, H, W, 3), RGB."""
+    rate_hz: float
+    """Frames per second [Hz]."""
+    instruction: str
+    """The task in words."""
+    truth: GroundTruth | None = None
+    """Only for simulated demonstrations."""
+
+    def __len__(self) -> int:
+        return int(self.frames.shape[0])
+
+    def clip(self, start: int, length: int = CLIP_LENGTH) -> UInt8Array:
+        """Frames `start` .. `start + length`, shape (length, H, W, 3), the last frame repeated at the end."""
+        index = np.clip(np.arange(start, start + length), 0, len(self) - 1)
+        return self.frames[index]
+
+
+@dataclass(frozen=True)
+class Episode:
+    """One paired episode: the human video and the robot video of the same script, frame for frame."""
+
+    human: UInt8Array
+    """Shape (T, H, W, 3), RGB."""
+    robot: UInt8Array
+    """Shape (T, H, W, 3), RGB: the view *before* `action[t]` is taken."""
+    state: Float32Array
+    """Shape (T, 10)."""
+    action: Float32Array
+    """Shape (T, 7)."""
+    hand_pose: Float32Array
+    """Shape (T, 6): true pinch point [m] and rotation vector [rad] in the human's scene."""
+    hand_opening: Float32Array
+    """Shape (T,): 0 closed .. 1 open."""
+    human_frame_index: NDArray[np.int64]
+    """Shape (T,): index of the human frame that is synchronous with robot frame t."""
+    task: str
+    instruction: str
+    success: bool
+    seed: int
+    world: int
+    cue: str = "scene"
+    shift_cm: float = 0.0
+    scene: Mapping[str, Any] = field(default_factory=dict)
+    """JSON-able description of what is in the scene: kinds, colours, positions."""
+
+    def __len__(self) -> int:
+        return int(self.robot.shape[0])
+
+
+@runtime_checkable
+class Agent(Protocol):
+    """A policy: two methods. All its randomness is keyed by the seed given at reset and the step."""
+
+    def reset(self, demonstration: Demonstration, instruction: str, seed: int) -> None:
+        """Start a trial."""
+
+    def predict(
+        self,
+        observation: Any,
+        state: Any = None,
+        episode_start: Any = None,
+        deterministic: bool = True,
+    ) -> tuple[Any, Any]:
+        """Stable-Baselines3's signature: returns the action, shape (7,) or batched (B, 7), and `state`."""
+
+
+@runtime_checkable
+class PrivilegedAgent(Agent, Protocol):
+    """An agent that looks behind the curtain (expert, replay) and is given the environment."""
+
+    def bind(self, env: Any) -> None:
+        """Receive the unwrapped environment before `reset`."""
