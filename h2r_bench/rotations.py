@@ -14,13 +14,15 @@ Array = NDArray[np.floating[Any]]
 def rotvec_to_matrix(rotvec: Array) -> Array:
     """Rotation vectors (..., 3) [rad] to matrices (..., 3, 3)."""
     flat = np.asarray(rotvec, float).reshape(-1, 3)
-    return Rotation.from_rotvec(flat).as_matrix().reshape(*np.shape(rotvec)[:-1], 3, 3)
+    matrix: Array = Rotation.from_rotvec(flat).as_matrix()
+    return matrix.reshape(*np.shape(rotvec)[:-1], 3, 3)
 
 
 def matrix_to_rotvec(matrix: Array) -> Array:
     """Matrices (..., 3, 3) to rotation vectors (..., 3) [rad]."""
     flat = np.asarray(matrix, float).reshape(-1, 3, 3)
-    return Rotation.from_matrix(flat).as_rotvec().reshape(*np.shape(matrix)[:-2], 3)
+    rotvec: Array = Rotation.from_matrix(flat).as_rotvec()
+    return rotvec.reshape(*np.shape(matrix)[:-2], 3)
 
 
 def matrix_to_6d(matrix: Array) -> Array:
@@ -30,7 +32,7 @@ def matrix_to_6d(matrix: Array) -> Array:
 
 
 def matrix_from_6d(code: Array) -> Array:
-    """Inverse of `matrix_to_6d` by Gram-Schmidt; any two non-parallel 3-vectors will do: (..., 6) to (..., 3, 3)."""
+    """Inverse of `matrix_to_6d` by Gram-Schmidt; any two non-parallel vectors do: (..., 6) to (..., 3, 3)."""
     code = np.asarray(code, float)
     first = code[..., :3] / np.linalg.norm(code[..., :3], axis=-1, keepdims=True)
     rest = code[..., 3:] - (first * code[..., 3:]).sum(-1, keepdims=True) * first

@@ -1,0 +1,188 @@
+"""Camera images of a MuJoCo model, without a window and without noise when the interpreter exits.
+
+MuJoCo's own `Renderer` binds its OpenGL library when `mujoco` is first imported and frees its context in
+`__del__`, which at interpreter exit can come after EGL was shut down. Here the context is made on first use,
+shared by all renderers of a thread, and freed by one exit handler that runs before EGL's own.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib
+import os
+import threading
+import weakref
+from typing import Any, Final
+
+import numpy as np
+
+from h2r_bench.envs import gl
+
+gl.configure()  # before MuJoCo is imported, which reads the choice once
+
+import mujoco  # noqa: E402
+
+from h2r_bench.types import UInt8Array  # noqa: E402
+
+SCENE_GROUPS: Final = (0, 1)
+"""Geom groups of table, props and surroundings: always shown."""
+ROBOT_GROUP: Final = 2
+"""Geom group of the robot's visual meshes."""
+COLLISION_GROUP: Final = 3
+"""Geom group of collision shapes: never shown."""
+HAND_GROUP: Final = 4
+"""Geom and skin group of the human hand and its sleeve."""
+
+_MAX_GEOMS = 2000
+_CONTEXT_CLASSES = {"egl": "mujoco.egl", "osmesa": "mujoco.osmesa", "": "mujoco.gl_context"}
+
+_contexts: dict[tuple[int, int], Any] = {}
+_renderers: weakref.WeakSet[CameraRenderer] = weakref.WeakSet()
+
+
+class CameraRenderer:
+    """Renders one model's cameras at one size. Use a renderer in the thread that made it."""
+
+    def __init__(self, model: mujoco.MjModel, width: int, height: int, *, shadows: bool = True) -> None:
+        """Prepare to render `model` at `width` x `height` [pixels].
+
+        Raises:
+            GLUnavailableError: no OpenGL library is there; the message names the package to install.
+            ValueError: the model's offscreen buffer is smaller than the image.
+        """
+        buffer = model.vis.global_
+        if width > buffer.offwidth or height > buffer.offheight:
+            raise ValueError(
+                f"image {width}x{height} exceeds the offscreen buffer {buffer.offwidth}x{buffer.offheight}: "
+                'enlarge <visual><global offwidth="..." offheight="..."/></visual>'
+            )
+        self._context: mujoco.MjrContext | None = None
+        self._owner = (os.getpid(), threading.get_ident())
+        self._gl = _shared_context()
+        self._model = model
+        self._rect = mujoco.MjrRect(0, 0, width, height)
+        self._scene = mujoco.MjvScene(model, maxgeom=_MAX_GEOMS)
+        self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
+        self._flipped = np.empty((height, width, 3), np.uint8)
+        self._cameras: dict[str | int, mujoco.MjvCamera] = {}
+        self._gl.make_current()
+        self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50.value)
+        mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        _renderers.add(self)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """Width and height [pixels]."""
+        return self._rect.width, self._rect.height
+
+    def render(
+        self,
+        data: mujoco.MjData,
+        camera: str | int,
+        *,
+        show_hand: bool,
+        show_robot: bool,
+        out: UInt8Array | None = None,
+    ) -> UInt8Array:
+        """The view of `camera`, shape (H, W, 3) RGB, written into `out` when given.
+
+        Args:
+            data: the state to draw; `mj_forward` must have been called on it.
+            camera: name or index of a camera of the model.
+            show_hand: draw the human hand.
+            show_robot: draw the robot.
+            out: array of the same shape to fill instead of a new one.
+
+        Raises:
+            RuntimeError: the renderer is closed.
+            ValueError: the model has no such camera; the message lists those it has.
+        """
+        if self._context is None:
+            raise RuntimeError("this renderer is closed")
+        option = _visible(show_hand=show_hand, show_robot=show_robot)
+        self._gl.make_current()
+        every = mujoco.mjtCatBit.mjCAT_ALL.value
+        mujoco.mjv_updateScene(self._model, data, option, None, self._camera(camera), every, self._scene)
+        mujoco.mjr_render(self._rect, self._scene, self._context)
+        mujoco.mjr_readPixels(self._flipped, None, self._rect, self._context)
+        image = np.empty_like(self._flipped) if out is None else out
+        image[:] = self._flipped[::-1]  # OpenGL's first row is the lowest
+        return image
+
+    def refresh_texture(self, texture_id: int) -> None:
+        """Send a texture of the model to the graphics memory again, after its pixels were changed."""
+        if self._context is None:
+            raise RuntimeError("this renderer is closed")
+        self._gl.make_current()
+        mujoco.mjr_uploadTexture(self._model, self._context, texture_id)
+
+    def close(self) -> None:
+        """Free the graphics memory. Closing twice is fine."""
+        context, self._context = self._context, None
+        if context is None or self._owner[0] != os.getpid():
+            return
+        with contextlib.suppress(Exception):  # the thread or the display may be gone already
+            self._gl.make_current()
+            context.free()
+
+    def __enter__(self) -> CameraRenderer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _camera(self, camera: str | int) -> mujoco.MjvCamera:
+        """MuJoCo's description of a fixed camera, kept for the next frame."""
+        if camera not in self._cameras:
+            view = mujoco.MjvCamera()
+            view.type = mujoco.mjtCamera.mjCAMERA_FIXED
+            view.fixedcamid = _camera_index(self._model, camera)
+            self._cameras[camera] = view
+        return self._cameras[camera]
+
+
+def _camera_index(model: mujoco.MjModel, camera: str | int) -> int:
+    """Index of a camera given by name or index. Raises ValueError naming the valid ones."""
+    names = [model.camera(i).name for i in range(model.ncam)]
+    if isinstance(camera, str) and camera in names:
+        return names.index(camera)
+    if isinstance(camera, int) and 0 <= camera < model.ncam:
+        return camera
+    raise ValueError(f"no camera {camera!r}; this model has {names}")
+
+
+def _visible(*, show_hand: bool, show_robot: bool) -> mujoco.MjvOption:
+    """What to draw: the scene always, hand and robot on demand; sites, tendons, collisions never."""
+    option = mujoco.MjvOption()
+    for groups in (option.geomgroup, option.skingroup, option.sitegroup, option.tendongroup):
+        groups[:] = 0
+    option.geomgroup[list(SCENE_GROUPS)] = 1
+    option.geomgroup[ROBOT_GROUP] = show_robot
+    option.geomgroup[HAND_GROUP] = show_hand
+    option.skingroup[HAND_GROUP] = show_hand
+    return option
+
+
+def _shared_context() -> Any:
+    """The OpenGL context of this process and thread, made on first use. Raises GLUnavailableError."""
+    key = (os.getpid(), threading.get_ident())
+    if key not in _contexts:
+        module = importlib.import_module(_CONTEXT_CLASSES.get(gl.require(), "mujoco.gl_context"))
+        # MuJoCo draws into a buffer of its own, so the context's size does not matter.
+        _contexts[key] = module.GLContext(64, 64)
+        # Registered after MuJoCo registered the end of its EGL display: exit handlers run last in, first out.
+        atexit.unregister(_free_all)
+        atexit.register(_free_all)
+    return _contexts[key]
+
+
+def _free_all() -> None:
+    """At exit: free renderers, then contexts, while the display is still open."""
+    for renderer in list(_renderers):
+        renderer.close()
+    for (pid, _), context in list(_contexts.items()):
+        if pid == os.getpid():
+            with contextlib.suppress(Exception):
+                context.free()
+    _contexts.clear()
