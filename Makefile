@@ -1,0 +1,29 @@
+# Two commands: `make run` gives a first result, `make test` passes the tests. Both set up .venv/ by themselves.
+SHELL := /bin/bash
+VENV  := .venv
+BIN   := $(VENV)/bin
+
+.PHONY: help run test lint setup
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make run    set up, then three trials of the h2r agent on instance_gen"
+	@echo "make test   set up with everything the tests need, then lint, type-check and test"
+	@echo "make lint   ruff and mypy only"
+	@echo "make setup  only set up .venv/"
+
+run: $(VENV)/.ready-run
+	$(BIN)/python -m h2r_bench.run --task instance_gen --policy h2r --trials 3
+
+test: lint
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/.ready-test
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+setup: $(VENV)/.ready-run
+
+$(VENV)/.ready-%: pyproject.toml tools/setup.sh
+	@tools/setup.sh $*
