@@ -1,0 +1,110 @@
+"""Table, surroundings, light and cameras. Textures are drawn from fixed seeds, so no image files are shipped."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import imageio.v3 as iio
+import numpy as np
+from dm_control import mjcf
+from scipy.ndimage import gaussian_filter
+
+from h2r_bench.envs.splits import TRAIN_TABLES
+from h2r_bench.types import FloatArray
+
+ROBOT_CAMERA = "robot_view"
+HUMAN_CAMERA = "human_view"
+
+CAMERA_POSITION = (1.34, 0.0, 0.66)
+"""Third-person front camera [m], robot base frame: it looks back at the table, as in H&R."""
+CAMERA_TARGET = (0.48, 0.0, 0.06)
+"""The point the camera looks at [m]."""
+CAMERA_FOVY = 26.5
+"""Vertical field of view [degrees]: tight, so that open and closed fingers are told apart at 128x128."""
+
+_TEXTURE_PIXELS = 256
+
+
+def _grain(rng: np.random.Generator, sigma: tuple[float, float]) -> FloatArray:
+    """Smooth noise with unit amplitude, shape (P, P)."""
+    noise = gaussian_filter(rng.standard_normal((_TEXTURE_PIXELS, _TEXTURE_PIXELS)), sigma, mode="wrap")
+    return np.asarray(noise / np.abs(noise).max())
+
+
+def _table_pixels(name: str) -> FloatArray:
+    """RGB of a table top in 0..1, shape (P, P, 3)."""
+    rng = np.random.default_rng(sum(name.encode()))
+    if name in ("oak", "beech"):
+        base = np.array((0.62, 0.45, 0.29) if name == "oak" else (0.80, 0.66, 0.49))
+        tone = 0.10 * _grain(rng, (2, 40)) + 0.05 * _grain(rng, (0.7, 18))
+    elif name == "slate":
+        base, tone = np.array((0.36, 0.38, 0.40)), 0.06 * _grain(rng, (6, 6)) + 0.03 * _grain(rng, (1, 1))
+    else:
+        base = np.array((0.83, 0.82, 0.78))
+        weave = np.sin(np.arange(_TEXTURE_PIXELS) * np.pi / 4)
+        tone = 0.03 * (weave[:, None] + weave[None, :]) + 0.03 * _grain(rng, (1, 1))
+    return np.clip(base + tone[..., None], 0, 1)
+
+
+@lru_cache(maxsize=16)
+def table_texture(name: str) -> bytes:
+    """PNG bytes of the table top `name`."""
+    buffer = io.BytesIO()
+    iio.imwrite(buffer, np.uint8(_table_pixels(name) * 255), extension=".png")
+    return buffer.getvalue()
+
+
+def look_at(position: FloatArray, target: FloatArray) -> FloatArray:
+    """Orientation of a camera at `position` looking at `target` [m], upright: MuJoCo's xyaxes, shape (6,)."""
+    backward = position - target
+    backward = backward / np.linalg.norm(backward)
+    right = np.cross((0.0, 0.0, 1.0), backward)
+    right = right / np.linalg.norm(right)
+    return np.concatenate([right, np.cross(backward, right)])
+
+
+def build_arena() -> mjcf.RootElement:
+    """The empty stage: table top at z = 0, floor, wall, one shadow-casting light, two cameras."""
+    root = mjcf.RootElement(model="tabletop")
+    root.compiler.angle = "radian"
+    root.compiler.autolimits = True
+    root.option.timestep = 0.002
+    root.option.integrator = "implicitfast"
+    root.option.cone = "elliptic"
+    root.option.impratio = 10
+    root.size.memory = "16M"
+    root.visual.headlight.ambient = (0.42, 0.42, 0.42)
+    root.visual.headlight.diffuse = (0.32, 0.32, 0.32)
+    root.visual.headlight.specular = (0.1, 0.1, 0.1)
+    root.visual.map.znear = 0.02
+    root.visual.quality.shadowsize = 1024
+    # The shadow map of a directional light spans this extent: the workspace, so that shadows stay sharp.
+    root.statistic.extent = 0.8
+    root.statistic.center = (0.45, 0.0, 0.1)
+    # Room for the paper's 424x240 and for larger pictures.
+    root.visual.get_children("global").set_attributes(offwidth=1280, offheight=960)
+    _add_surfaces(root)
+    root.worldbody.add(
+        "light", name="lamp", pos=(0.9, -0.5, 1.6), dir=(-0.27, 0.33, -1.0), diffuse=(0.45, 0.45, 0.43),
+        castshadow=True, type="directional",
+    )  # fmt: skip
+    axes = look_at(np.array(CAMERA_POSITION), np.array(CAMERA_TARGET))
+    for name in (ROBOT_CAMERA, HUMAN_CAMERA):
+        root.worldbody.add("camera", name=name, pos=CAMERA_POSITION, xyaxes=axes, fovy=CAMERA_FOVY)
+    return root
+
+
+def _add_surfaces(root: mjcf.RootElement) -> None:
+    for name in TRAIN_TABLES:
+        png = mjcf.Asset(table_texture(name), ".png")
+        root.asset.add("texture", name=name, type="2d", file=png)
+        root.asset.add("material", name=name, texture=name, texrepeat=(3, 3), specular=0.1, shininess=0.1)
+    world = root.worldbody
+    world.add("geom", name="table", type="box", size=(0.55, 0.75, 0.02), pos=(0.42, 0, -0.02),
+              material=TRAIN_TABLES[0], friction=(0.8, 0.01, 0.0005))  # fmt: skip
+    seen = {"contype": 0, "conaffinity": 0}
+    world.add("geom", name="floor", type="plane", size=(4, 4, 0.1), pos=(0, 0, -0.75), rgba=(0.35, 0.33, 0.31, 1),
+              **seen)  # fmt: skip
+    world.add("geom", name="wall", type="box", size=(0.02, 4, 2.5), pos=(-0.75, 0, 0.5), rgba=(0.62, 0.64, 0.66, 1),
+              **seen)  # fmt: skip

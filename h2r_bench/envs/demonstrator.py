@@ -1,0 +1,77 @@
+"""The scripted demonstrator: plays a task by contact physics and keeps what happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from h2r_bench.envs.control import ToolPose
+from h2r_bench.envs.scene import SceneSpec
+from h2r_bench.envs.script import Clock, ScriptPlayer, Style, set_clock
+from h2r_bench.envs.simulation import PhysicsError, Simulation, Snapshot
+from h2r_bench.envs.tasks.base import HOLD_STEPS, Goal, Judgement, Task
+from h2r_bench.types import Float32Array, FloatArray
+
+
+@dataclass(frozen=True)
+class Rollout:
+    """One play of a script: T control steps, T + 1 snapshots."""
+
+    qpos: FloatArray
+    """Shape (T, nq): joint positions before each action, enough to draw it again."""
+    state: Float32Array
+    """Shape (T, 10)."""
+    action: Float32Array
+    """Shape (T, 7)."""
+    trace: tuple[Snapshot, ...]
+    """Length T + 1."""
+    clock: Clock
+    judgement: Judgement
+
+    def __len__(self) -> int:
+        return len(self.action)
+
+
+def to_action(pose: ToolPose, gripper: float) -> Float32Array:
+    """The seam's action, shape (7,)."""
+    return np.concatenate([pose.position, pose.rotvec, [gripper]]).astype(np.float32)
+
+
+def from_action(action: FloatArray | Float32Array) -> tuple[ToolPose, float]:
+    """Tool pose and gripper command of an action, shape (7,)."""
+    wide = np.asarray(action, np.float64)
+    return ToolPose(wide[:3], wide[3:6]), float(wide[6])
+
+
+def play(
+    simulation: Simulation,
+    task: Task,
+    scene: SceneSpec,
+    goal: Goal,
+    style: Style,
+    clock: Clock | None = None,
+) -> Rollout:
+    """Play `task` in `scene` from its start. `clock` is given when another rollout set the phases."""
+    simulation.reset(scene, style.start_pose)
+    snapshot = simulation.snapshot()
+    waypoints = task.plan(snapshot, scene, goal)
+    clock = clock or set_clock(style.start_pose, waypoints, style)
+    player = ScriptPlayer(style.start_pose, waypoints, clock, style)
+    trace, qpos, states, actions = [snapshot], [], [], []
+    failed = ""
+    for _ in range(clock.total + HOLD_STEPS):
+        action = to_action(*player.next(snapshot))
+        qpos.append(simulation.data.qpos.copy())
+        states.append(simulation.state())
+        actions.append(action)
+        try:
+            # The stored float32 action is what is played, so that a replay is exact.
+            simulation.step(*from_action(action))
+        except PhysicsError:
+            failed = "physics"
+            break
+        snapshot = simulation.snapshot()
+        trace.append(snapshot)
+    judgement = task.judge(trace, scene, goal) if not failed else Judgement(False, 0.0, failed)
+    return Rollout(np.array(qpos), np.array(states), np.array(actions), tuple(trace), clock, judgement)

@@ -1,0 +1,213 @@
+"""Things on the table. Each kind is data plus a function that adds its geoms to a body.
+
+Conventions: the body frame is at the bottom centre for goals and at the centre of mass for objects; the
+long axis is x; a gripper at yaw 0 relative to the body closes across the narrow side.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from h2r_bench.registry import Registry
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from dm_control import mjcf
+
+Tint = tuple[float, float, float, float]
+PLAIN: Tint = (0.5, 0.5, 0.5, 1.0)
+INK: Tint = (0.10, 0.10, 0.11, 1.0)
+PAPER: Tint = (0.95, 0.95, 0.93, 1.0)
+
+TINTED = "tint"
+"""Geoms whose name starts with this take the prop's colour; the others keep their own."""
+
+
+@dataclass(frozen=True)
+class PropKind:
+    """One kind of thing."""
+
+    name: str
+    """Id, also the noun of the instruction."""
+    build: Callable[[mjcf.Element], None]
+    """Adds geoms to the prop's body."""
+    radius: float
+    """Radius of the footprint's circumscribed circle [m]."""
+    rest_height: float
+    """Height of the body frame above the table when it rests [m]."""
+    free: bool = True
+    """Free bodies move; the others (mats, marks) are painted on the table."""
+    symmetry: float = 2 * np.pi
+    """Turns by this angle [rad] look and grasp alike."""
+    grasp_below: float = 0.0
+    """Tool height relative to the body frame when grasping [m]."""
+    half_height: float = 0.02
+    """From the body frame to the bottom [m]: what must clear the surface when placing."""
+    inner: tuple[float, float] = (0.0, 0.0)
+    """Goals: half extents [m] in which a centre counts as on or in; equal values mean a disc."""
+    surface: float = 0.0
+    """Goals: height of the surface that carries the object [m]."""
+    rim: float = 0.0
+    """Goals: height of the rim [m]; open fingers must stay above it."""
+    preposition: str = "on"
+    """How the instruction says it: on the plate, in the box."""
+    support: float = 0.035
+    """Pushed objects: distance from the centre to the pushed face [m]."""
+
+
+KINDS: Registry[PropKind] = Registry("prop kind")
+
+
+def _box(
+    body: mjcf.Element, name: str, half: tuple[float, float, float], pos: tuple[float, float, float], **extra: object
+) -> mjcf.Element:
+    return body.add("geom", name=name, type="box", size=half, pos=pos, **{"rgba": PLAIN, **extra})
+
+
+def _solid(mass: float) -> dict[str, object]:
+    """Contact values of a solid object of `mass` [kg]."""
+    return {"mass": mass, "friction": (0.8, 0.01, 0.0005), "condim": 4}
+
+
+def _paint() -> dict[str, object]:
+    """A geom that is only seen."""
+    return {"contype": 0, "conaffinity": 0, "mass": 0, "group": 1}
+
+
+def _cube(body: mjcf.Element) -> None:
+    _box(body, "tint", (0.02, 0.02, 0.02), (0, 0, 0), **_solid(0.06))
+
+
+def _pen(body: mjcf.Element) -> None:
+    _box(body, "tint", (0.05, 0.0075, 0.0075), (0, 0, 0), **_solid(0.03))
+    _box(body, "clip", (0.014, 0.002, 0.0079), (-0.032, 0, 0), **_paint() | {"rgba": INK})
+    body.add("geom", name="tip", type="capsule", fromto=(0.05, 0, 0, 0.06, 0, 0), size=(0.004,), **_paint(), rgba=INK)
+
+
+def _block(body: mjcf.Element) -> None:
+    _box(body, "tint", (0.035, 0.035, 0.025), (0, 0, 0), **_solid(0.15))
+    _box(body, "label", (0.022, 0.022, 0.0004), (0, 0, 0.0252), **_paint() | {"rgba": PAPER})
+
+
+def _puck(body: mjcf.Element) -> None:
+    body.add("geom", name="tint", type="cylinder", size=(0.038, 0.02), rgba=PLAIN, **_solid(0.15))
+    body.add("geom", name="top", type="cylinder", size=(0.022, 0.0004), pos=(0, 0, 0.0202), **_paint(), rgba=PAPER)
+
+
+def _key(body: mjcf.Element) -> None:
+    """A bar with one dark head: asymmetric at a glance."""
+    _box(body, "tint", (0.055, 0.0125, 0.02), (0, 0, 0), **_solid(0.12))
+    _box(body, "head", (0.0125, 0.025, 0.0195), (0.0425, 0, 0), **_solid(0.03) | {"rgba": INK})
+    _box(body, "dot", (0.006, 0.006, 0.0004), (0.0425, 0, 0.0199), **_paint() | {"rgba": PAPER})
+
+
+def _ball(body: mjcf.Element) -> None:
+    body.add(
+        "geom",
+        name="tint",
+        type="sphere",
+        size=(0.02,),
+        rgba=PLAIN,
+        mass=0.0027,
+        friction=(0.8, 0.01, 0.0015),
+        condim=6,
+        solref=(0.01, 1),
+    )
+
+
+def _banana(body: mjcf.Element) -> None:
+    """Five capsules along an arc of 14 cm, lying on its side."""
+    bend_radius, spread = 0.11, 0.62
+    angles = np.linspace(-spread, spread, 6)
+    points = np.stack([bend_radius * np.sin(angles), bend_radius * (np.cos(angles) - 0.93)], axis=1)
+    thickness = (0.012, 0.016, 0.0175, 0.016, 0.012)
+    for i, radius in enumerate(thickness):
+        ends = (*points[i], 0.0, *points[i + 1], 0.0)
+        name = f"tint{i}"
+        body.add("geom", name=name, type="capsule", fromto=ends, size=(radius,), rgba=PLAIN, **_solid(0.024))
+    body.add("geom", name="stalk", type="capsule", fromto=(*points[5], 0, *(points[5] * 1.14), 0), size=(0.005,),
+             rgba=INK, **_paint())  # fmt: skip
+
+
+def _lemon(body: mjcf.Element) -> None:
+    body.add("geom", name="tint", type="ellipsoid", size=(0.034, 0.024, 0.024), rgba=PLAIN, mass=0.09,
+             friction=(0.9, 0.02, 0.002), condim=6)  # fmt: skip
+
+
+def _can(body: mjcf.Element) -> None:
+    body.add("geom", name="tint", type="cylinder", size=(0.026, 0.035), rgba=PLAIN, **_solid(0.09))
+    body.add("geom", name="lid", type="cylinder", size=(0.023, 0.0005), pos=(0, 0, 0.0353), **_paint(), rgba=PAPER)
+
+
+def _ring(body: mjcf.Element, radius: float, low: float, high: float, thickness: float, count: int, mass: float) -> None:
+    """A wall of `count` boxes around the z axis, from `low` to `high` [m]."""
+    half_width = radius * np.tan(np.pi / count) + thickness
+    for i in range(count):
+        angle = 2 * np.pi * i / count
+        body.add(
+            "geom",
+            name=f"tint{i}",
+            type="box",
+            size=(thickness, half_width, (high - low) / 2),
+            pos=(radius * np.cos(angle), radius * np.sin(angle), (high + low) / 2),
+            euler=(0, 0, angle),
+            rgba=PLAIN,
+            **_solid(mass / count),
+        )
+
+
+def _plate(body: mjcf.Element) -> None:
+    body.add("geom", name="tint", type="cylinder", size=(0.068, 0.003), pos=(0, 0, 0.003), rgba=PLAIN, **_solid(0.4))
+    body.add("geom", name="well", type="cylinder", size=(0.05, 0.0004), pos=(0, 0, 0.0062), **_paint(), rgba=PAPER)
+    _ring(body, 0.068, 0.003, 0.011, 0.003, 16, 0.1)
+
+
+def _tray(body: mjcf.Element) -> None:
+    """An open box, 14 x 11 cm inside."""
+    _box(body, "floor", (0.072, 0.057, 0.002), (0, 0, 0.002), **_solid(0.3) | {"rgba": PAPER})
+    for sign, name in ((1, "a"), (-1, "b")):
+        _box(body, f"tint_x{name}", (0.002, 0.059, 0.0125), (sign * 0.072, 0, 0.0125), **_solid(0.05))
+        _box(body, f"tint_y{name}", (0.074, 0.002, 0.0125), (0, sign * 0.057, 0.0125), **_solid(0.05))
+
+
+def _cup(body: mjcf.Element) -> None:
+    body.add("geom", name="floor", type="cylinder", size=(0.044, 0.002), pos=(0, 0, 0.002), rgba=PAPER, **_solid(0.25))
+    _ring(body, 0.045, 0.0, 0.045, 0.002, 16, 0.15)
+
+
+def _mat(body: mjcf.Element) -> None:
+    _box(body, "tint", (0.046, 0.046, 0.0006), (0, 0, 0.0006), **_paint())
+    _box(body, "edge", (0.051, 0.051, 0.0003), (0, 0, 0.0003), **_paint() | {"rgba": PAPER})
+
+
+def _dial(body: mjcf.Element) -> None:
+    """A painted disc with a pointer along +x: the mark an object is turned to."""
+    body.add("geom", name="disc", type="cylinder", size=(0.085, 0.0003), pos=(0, 0, 0.0003), **_paint(), rgba=PAPER)
+    _box(body, "tint", (0.028, 0.011, 0.0006), (0.056, 0, 0.0006), **_paint())
+    _box(body, "tint_line", (0.084, 0.0035, 0.0005), (0, 0, 0.0005), **_paint())
+
+
+_QUARTER, _HALF = np.pi / 2, np.pi
+for _kind in (
+    PropKind("cube", _cube, 0.029, 0.02, symmetry=_QUARTER, half_height=0.02, support=0.02),
+    PropKind("pen", _pen, 0.05, 0.0075, symmetry=_HALF, half_height=0.0075, grasp_below=0.003),
+    PropKind("block", _block, 0.05, 0.025, symmetry=_QUARTER, half_height=0.025, support=0.035),
+    PropKind("puck", _puck, 0.038, 0.02, symmetry=0.0, half_height=0.02, support=0.038),
+    PropKind("key", _key, 0.06, 0.02, symmetry=_HALF, half_height=0.02),
+    PropKind("ball", _ball, 0.02, 0.02, symmetry=0.0, half_height=0.02),
+    PropKind("banana", _banana, 0.085, 0.0175, symmetry=_HALF, half_height=0.0175),
+    PropKind("lemon", _lemon, 0.034, 0.024, symmetry=_HALF, half_height=0.024),
+    PropKind("can", _can, 0.026, 0.035, symmetry=0.0, half_height=0.035, grasp_below=0.005),
+    PropKind("plate", _plate, 0.072, 0.0, symmetry=0.0, inner=(0.055, 0.055), surface=0.006, rim=0.011),
+    PropKind("tray", _tray, 0.086, 0.0, symmetry=_HALF, inner=(0.068, 0.053), surface=0.004, rim=0.025,
+             preposition="in"),  # fmt: skip
+    PropKind("cup", _cup, 0.048, 0.0, symmetry=0.0, inner=(0.043, 0.043), surface=0.004, rim=0.045,
+             preposition="in"),  # fmt: skip
+    PropKind("mat", _mat, 0.065, 0.0, free=False, symmetry=_QUARTER, inner=(0.03, 0.03), preposition="on"),
+    PropKind("dial", _dial, 0.085, 0.0, free=False),
+):
+    KINDS.add(_kind.name, _kind)

@@ -1,0 +1,150 @@
+"""A scene as data, and the compiled MuJoCo stage it is played on."""
+
+from __future__ import annotations
+
+import copy
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+import mujoco
+import numpy as np
+from dm_control import mjcf
+
+from h2r_bench.envs.arena import build_arena
+from h2r_bench.envs.hand import attach_hand
+from h2r_bench.envs.props import KINDS, TINTED, PropKind
+from h2r_bench.envs.robot import ARM_JOINTS, build_arm
+from h2r_bench.envs.splits import RGB
+from h2r_bench.types import FloatArray
+
+_PRISTINE_LIMIT = 12
+_pristine: OrderedDict[tuple[tuple[str, ...], str], mujoco.MjModel] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class PropSpec:
+    """One thing on the table: what it is, its colour by name, where its body frame rests."""
+
+    kind: str
+    color: str
+    rgb: RGB
+    x: float
+    """[m], robot base frame."""
+    y: float
+    """[m], robot base frame."""
+    yaw: float
+    """[rad]."""
+
+    @property
+    def shape(self) -> PropKind:
+        """The geometry of this kind."""
+        return KINDS.get(self.kind)
+
+    @property
+    def name(self) -> str:
+        """How the instruction calls it."""
+        return f"{self.color} {self.kind}"
+
+
+@dataclass(frozen=True)
+class SceneSpec:
+    """All that is seen: props and surroundings."""
+
+    props: tuple[PropSpec, ...]
+    table: str
+    wall: RGB
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds in order: what decides which compiled model fits."""
+        return tuple(prop.kind for prop in self.props)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able description."""
+        props = [{"kind": p.kind, "color": p.color, "x": p.x, "y": p.y, "yaw": p.yaw} for p in self.props]
+        return {"props": props, "table": self.table, "wall": list(self.wall)}
+
+
+def prop_body(index: int) -> str:
+    """Name of the body of prop `index`."""
+    return f"prop{index}"
+
+
+def compose(kinds: tuple[str, ...], hand_side: str) -> mjcf.RootElement:
+    """Arena, robot, hand and props put together."""
+    root = build_arena()
+    arm = build_arm()
+    root.attach(arm)
+    attach_hand(root, side=hand_side)
+    for index, name in enumerate(kinds):
+        kind = KINDS.get(name)
+        prop = mjcf.RootElement(model=prop_body(index))
+        prop.compiler.angle = "radian"
+        kind.build(prop.worldbody)
+        frame = root.attach(prop)
+        if kind.free:
+            frame.add("freejoint")
+        else:
+            frame.mocap = True
+    return root
+
+
+def _pristine_model(kinds: tuple[str, ...], hand_side: str) -> mujoco.MjModel:
+    """The compiled model of these kinds, from a small process-wide cache. Never modified: copy it."""
+    key = (kinds, hand_side)
+    if key not in _pristine:
+        root = compose(kinds, hand_side)
+        _pristine[key] = mujoco.MjModel.from_xml_string(root.to_xml_string(), root.get_assets())
+        if len(_pristine) > _PRISTINE_LIMIT:
+            _pristine.popitem(last=False)
+    _pristine.move_to_end(key)
+    return _pristine[key]
+
+
+class Stage:
+    """One compiled model with the indices needed to play on it. Colours are set per scene."""
+
+    def __init__(self, kinds: tuple[str, ...], hand_side: str = "right") -> None:
+        self.kinds = kinds
+        self.hand_side = hand_side
+        self.model = copy.deepcopy(_pristine_model(kinds, hand_side))
+        model = self.model
+        self.tool_site = model.site("panda/tool").id
+        self.arm_qpos = np.array([model.joint(f"panda/{name}").qposadr[0] for name in ARM_JOINTS])
+        self.arm_actuators = np.array([model.actuator(f"panda/{name}").id for name in ARM_JOINTS])
+        fingers = ("panda/left_finger", "panda/right_finger")
+        self.finger_qpos = np.array([model.joint(name).qposadr[0] for name in fingers])
+        self.gripper_actuator = model.actuator("panda/gripper").id
+        self.bodies = np.array([model.body(f"{prop_body(i)}/").id for i in range(len(kinds))], int)
+        self.prop_of_geom = self._map_geoms()
+        self.gripper_geom = self._gripper_geoms()
+
+    def _map_geoms(self) -> FloatArray:
+        """For each geom the index of its prop, or -1: shape (ngeom,)."""
+        owner = np.full(self.model.ngeom, -1)
+        for index, body in enumerate(self.bodies):
+            owner[self.model.geom_bodyid == body] = index
+        return owner
+
+    def _gripper_geoms(self) -> FloatArray:
+        """Whether each geom belongs to the hand or a finger of the robot: shape (ngeom,)."""
+        bodies = [self.model.body(f"panda/{name}").id for name in ("hand", "left_finger", "right_finger")]
+        return np.isin(self.model.geom_bodyid, bodies)
+
+    def free_qpos(self, index: int) -> int | None:
+        """Address of prop `index`'s free joint in qpos; None for painted ones."""
+        body = self.model.body(int(self.bodies[index]))
+        return int(self.model.jnt_qposadr[body.jntadr[0]]) if body.jntnum[0] else None
+
+    def dress(self, spec: SceneSpec) -> None:
+        """Give table, wall and props the colours of `spec`. The kinds must be those of this stage."""
+        if spec.kinds != self.kinds:
+            raise ValueError(f"this stage holds {self.kinds}, the scene asks for {spec.kinds}")
+        model = self.model
+        model.geom_matid[model.geom("table").id] = model.material(spec.table).id
+        model.geom_rgba[model.geom("wall").id, :3] = spec.wall
+        for index, prop in enumerate(spec.props):
+            for geom in np.flatnonzero(self.prop_of_geom == index):
+                if model.geom(int(geom)).name.split("/")[-1].startswith(TINTED):
+                    model.geom_rgba[geom, :3] = prop.rgb

@@ -1,0 +1,239 @@
+"""Skills: the waypoints of picking and placing, pushing, turning. Tasks are put together from these."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from h2r_bench.envs.control import ToolPose
+from h2r_bench.envs.robot import FINGER_HALF_THICKNESS, FINGER_TIP_BELOW_TOOL
+from h2r_bench.envs.scene import SceneSpec
+from h2r_bench.envs.script import Correction, Waypoint
+from h2r_bench.envs.simulation import Snapshot
+from h2r_bench.rotations import wrap_angle
+
+YAW_LIMIT = np.deg2rad(105)
+"""How far scripts turn the gripper either way [rad]: well inside what arm and wrist can do."""
+HOVER = 0.09
+"""Height of the tool above what it approaches [m]."""
+CARRY = 0.13
+"""Lowest height of the tool while carrying [m]."""
+_LOWEST = FINGER_TIP_BELOW_TOOL + 0.004
+_DROP = 0.006
+"""Room left under an object when it is let go [m]."""
+_RIM_CLEARANCE = 0.006
+_CLOSE_TIME, _OPEN_TIME = 0.7, 0.6
+_PUSH_APPROACH = 0.03
+_PUSH_PARTS = 4
+
+
+def nearest_yaw(yaw: float, symmetry: float) -> float:
+    """The gripper yaw nearest to zero [rad] among those that a thing at `yaw` looks the same from."""
+    if symmetry == 0.0:
+        return 0.0
+    # A gripper is symmetric under half a turn, whatever it holds.
+    period = min(symmetry, np.pi)
+    return float((yaw + period / 2) % period - period / 2)
+
+
+def grasp_height(scene: SceneSpec, index: int) -> float:
+    """Tool height above the body frame of prop `index` when grasping it [m]."""
+    return -scene.props[index].shape.grasp_below
+
+
+def _over(snapshot: Snapshot, index: int, height: float, yaw: float) -> ToolPose:
+    x, y, z = snapshot.prop_position[index]
+    return ToolPose.at(x, y, max(z + height, _LOWEST), yaw)
+
+
+def pick(snapshot: Snapshot, scene: SceneSpec, index: int) -> list[Waypoint]:
+    """Approach prop `index` from above, close, lift."""
+    shape = scene.props[index].shape
+    height = grasp_height(scene, index)
+
+    def facing(now: Snapshot) -> float:
+        return nearest_yaw(now.prop_yaw(index), shape.symmetry)
+
+    def seek(above: float) -> Correction:
+        return lambda now, _: _over(now, index, height + above, facing(now))
+
+    yaw = facing(snapshot)
+    grasp = _over(snapshot, index, height, yaw)
+    lifted = ToolPose.at(grasp.position[0], grasp.position[1], max(CARRY, grasp.position[2] + 0.06), yaw)
+    return [
+        Waypoint("approach", _over(snapshot, index, height + HOVER, yaw), 1.0, correct=seek(HOVER), bow=True),
+        Waypoint("descend", grasp, 1.0, pace=0.1, dwell=0.1, correct=seek(0.0)),
+        Waypoint("grasp", grasp, 0.0, dwell=_CLOSE_TIME, correct=lambda now, pose: _stay(now, pose)),
+        Waypoint("lift", lifted, 0.0, pace=0.11, correct=lambda now, pose: _above_tool(now, pose)),
+    ]
+
+
+def _stay(now: Snapshot, pose: ToolPose) -> ToolPose:
+    """Where the tool is, at the nominal height."""
+    x, y, _ = now.tool_position
+    yaw = float(np.arctan2(now.tool_matrix[1, 0], now.tool_matrix[0, 0]))
+    return ToolPose.at(x, y, pose.position[2], yaw)
+
+
+def _above_tool(now: Snapshot, pose: ToolPose) -> ToolPose:
+    return _stay(now, pose)
+
+
+def place(snapshot: Snapshot, scene: SceneSpec, index: int, goal: int) -> list[Waypoint]:
+    """Carry the held prop `index` over prop `goal`, let go, retreat. Continues `pick`."""
+    shape, target = scene.props[index].shape, scene.props[goal].shape
+    bottom = shape.half_height + grasp_height(scene, index)
+    low = max(
+        target.surface + bottom + _DROP, target.rim + FINGER_TIP_BELOW_TOOL + _RIM_CLEARANCE if target.rim else 0.0
+    )
+    carry = max(CARRY, target.rim + bottom + 0.06)
+    yaw = _placing_yaw(snapshot, scene, index, goal)
+
+    def put(height: float) -> Correction:
+        return lambda now, _: _centred(now, scene, index, goal, height)
+
+    goal_xy = snapshot.prop_position[goal][:2]
+    return [
+        Waypoint("carry", ToolPose.at(*goal_xy, carry, yaw), 0.0, correct=put(carry), bow=True),
+        Waypoint("lower", ToolPose.at(*goal_xy, low, yaw), 0.0, pace=0.1, dwell=0.15, correct=put(low)),
+        Waypoint("release", ToolPose.at(*goal_xy, low, yaw), 1.0, dwell=_OPEN_TIME, correct=_stay),
+        Waypoint("retreat", ToolPose.at(*goal_xy, low + 0.1, yaw), 1.0, pace=0.12, dwell=0.6, correct=_stay),
+    ]
+
+
+def _placing_yaw(now: Snapshot, scene: SceneSpec, index: int, goal: int) -> float:
+    """Gripper yaw at the goal: long things are laid along the goal's long side, others keep theirs."""
+    shape, target = scene.props[index].shape, scene.props[goal].shape
+    if shape.symmetry == np.pi and target.symmetry == np.pi:
+        return nearest_yaw(now.prop_yaw(goal), np.pi)
+    return nearest_yaw(now.prop_yaw(index), shape.symmetry)
+
+
+def _centred(now: Snapshot, scene: SceneSpec, index: int, goal: int, height: float) -> ToolPose:
+    """The tool pose that brings the held prop over the middle of the goal."""
+    tool_yaw = float(np.arctan2(now.tool_matrix[1, 0], now.tool_matrix[0, 0]))
+    in_hand = wrap_angle(now.prop_yaw(index) - tool_yaw)
+    shape, target = scene.props[index].shape, scene.props[goal].shape
+    yaw = tool_yaw
+    if shape.symmetry == np.pi and target.symmetry == np.pi:
+        yaw = nearest_yaw(now.prop_yaw(goal) - float(in_hand), np.pi)
+    offset = now.prop_position[index][:2] - now.tool_position[:2]
+    turn = yaw - tool_yaw
+    turned = np.array([
+        np.cos(turn) * offset[0] - np.sin(turn) * offset[1],
+        np.sin(turn) * offset[0] + np.cos(turn) * offset[1],
+    ])  # fmt: skip
+    spot = now.prop_position[goal][:2] - turned
+    return ToolPose.at(spot[0], spot[1], height, yaw)
+
+
+def push(snapshot: Snapshot, scene: SceneSpec, index: int, goal: int) -> list[Waypoint]:
+    """Slide prop `index` along the table to prop `goal` with closed fingers behind it."""
+    reach = scene.props[index].shape.support + FINGER_HALF_THICKNESS
+    height = max(_LOWEST + 0.002, scene.props[index].shape.half_height - 0.008)
+
+    def behind(now: Snapshot, back: float, z: float, share: float = 0.0) -> ToolPose:
+        """`back` metres behind the contact, after `share` of the way that is left."""
+        start, end = now.prop_position[index][:2], now.prop_position[goal][:2]
+        way = end - start
+        length = float(np.linalg.norm(way))
+        along = way / max(length, 1e-6)
+        spot = start + share * way - along * (reach + back)
+        return ToolPose.at(spot[0], spot[1], z, nearest_yaw(float(np.arctan2(along[1], along[0])), np.pi))
+
+    def at(name: str, back: float, z: float, share: float, **extra: float) -> Waypoint:
+        # Near the goal the direction that is left says nothing: keep the nominal yaw there.
+        def correct(now: Snapshot, pose: ToolPose) -> ToolPose:
+            fresh = behind(now, back, z, share)
+            return ToolPose(fresh.position, pose.rotvec)
+
+        return Waypoint(name, behind(snapshot, back, z, share), 0.0, correct=correct, **extra)
+
+    pushes = [
+        at(f"push {k}", 0.0, height, 1.0 / (_PUSH_PARTS - k + 1), pace=0.09) for k in range(1, _PUSH_PARTS + 1)
+    ]
+    nominal = [behind(snapshot, 0.0, height, k / _PUSH_PARTS) for k in range(1, _PUSH_PARTS + 1)]
+    pushes = [
+        Waypoint(way.name, pose, 0.0, pace=way.pace, correct=way.correct)
+        for way, pose in zip(pushes, nominal, strict=True)
+    ]
+    end = behind(snapshot, 0.0, height, 1.0)
+    direction = snapshot.prop_position[goal][:2] - snapshot.prop_position[index][:2]
+    direction = direction / np.linalg.norm(direction)
+
+    def away(back: float, z: float) -> Correction:
+        return lambda now, pose: ToolPose(
+            np.array([*(now.tool_position[:2] - direction * back), z]), pose.rotvec
+        )
+
+    def leave(back: float, z: float) -> ToolPose:
+        return ToolPose(np.array([*(end.position[:2] - direction * back), z]), end.rotvec)
+
+    return [
+        Waypoint("approach", behind(snapshot, _PUSH_APPROACH, 0.11, 0.0), 0.0, bow=True),
+        at("descend", _PUSH_APPROACH, height, 0.0, pace=0.1),
+        at("touch", 0.004, height, 0.0, pace=0.06),
+        *pushes,
+        Waypoint("back off", leave(0.03, height), 0.0, pace=0.08, correct=away(0.03, height)),
+        Waypoint("retreat", leave(0.03, 0.13), 0.0, pace=0.12, dwell=0.6, correct=away(0.0, 0.13)),
+    ]
+
+
+def turns(yaw: float, angle: float, symmetry: float) -> list[tuple[float, float]]:
+    """Split a turn of a thing at `yaw` by `angle` [rad] into (grasp yaw, turn) that keep inside `YAW_LIMIT`."""
+    done: list[tuple[float, float]] = []
+    left = angle
+    sign = np.sign(angle)
+    period = min(symmetry, np.pi)
+    while abs(left) > 1e-6:
+        candidates = [c for k in range(-4, 5) if abs(c := float(wrap_angle(yaw)) + k * period) <= YAW_LIMIT]
+        # The single turn that stays nearest to the middle, else the grasp with the most room.
+        fits = [c for c in candidates if abs(c + left) <= YAW_LIMIT]
+        grasp = min(fits, key=lambda c: abs(c + left / 2)) if fits else max(candidates, key=lambda c: -sign * c)
+        turn = left if fits else sign * (YAW_LIMIT - sign * grasp)
+        done.append((grasp, float(turn)))
+        yaw, left = yaw + turn, left - turn
+    return done
+
+
+def turn(snapshot: Snapshot, scene: SceneSpec, index: int, angle: float) -> list[Waypoint]:
+    """Turn prop `index` about the vertical by `angle` [rad], regrasping where the wrist would not reach."""
+    shape = scene.props[index].shape
+    start = snapshot.prop_yaw(index)
+    waypoints: list[Waypoint] = []
+    reached = 0.0
+    parts = turns(start, angle, shape.symmetry)
+    for number, (grasp, part) in enumerate(parts):
+        reached += part
+        last = number == len(parts) - 1
+        waypoints += _one_turn(snapshot, index, grasp, part, start + reached, last)
+    return waypoints
+
+
+def _one_turn(
+    snapshot: Snapshot, index: int, grasp: float, part: float, final: float, last: bool
+) -> list[Waypoint]:
+    """Grasp at yaw `grasp`, turn by `part` so that the prop's heading becomes `final` [rad], let go."""
+
+    def seek(above: float) -> Correction:
+        def correct(now: Snapshot, pose: ToolPose) -> ToolPose:
+            slip = wrap_angle(now.prop_yaw(index) - (final - part))
+            return _over(now, index, above, pose.yaw + float(slip))
+
+        return correct
+
+    def swing(now: Snapshot, pose: ToolPose) -> ToolPose:
+        tool_yaw = float(np.arctan2(now.tool_matrix[1, 0], now.tool_matrix[0, 0]))
+        left = wrap_angle(final - now.prop_yaw(index))
+        return ToolPose.at(*pose.position, tool_yaw + float(left))
+
+    low, high = _over(snapshot, index, 0.0, grasp), _over(snapshot, index, HOVER, grasp)
+    turned = ToolPose(low.position, np.array([0.0, 0.0, grasp + part]))
+    above = ToolPose(high.position, turned.rotvec)
+    return [
+        Waypoint("approach", high, 1.0, correct=seek(HOVER), bow=True),
+        Waypoint("descend", low, 1.0, pace=0.1, dwell=0.1, correct=seek(0.0)),
+        Waypoint("grasp", low, 0.0, dwell=_CLOSE_TIME),
+        Waypoint("turn", turned, 0.0, dwell=0.2, correct=swing),
+        Waypoint("release", turned, 1.0, dwell=_OPEN_TIME),
+        Waypoint("retreat", above, 1.0, pace=0.12, dwell=0.6 if last else 0.0),
+    ]

@@ -1,0 +1,112 @@
+"""What a task is: a scene to draw, a script to solve it, a judge."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from h2r_bench.envs.scene import SceneSpec
+from h2r_bench.envs.script import Waypoint
+from h2r_bench.envs.simulation import Snapshot
+from h2r_bench.registry import Registry
+from h2r_bench.types import CONTROL_HZ
+
+Cue = Literal["scene", "video"]
+CUES: tuple[Cue, ...] = ("scene", "video")
+"""`scene`: the scene itself says what to do. `video`: only the demonstration, or the words, say which."""
+
+HOLD_STEPS = round(0.5 * CONTROL_HZ)
+"""Success must hold for this long at the end [control steps]."""
+
+_STILL = 0.004
+"""An object at rest moves less than this per control step [m]."""
+
+
+@dataclass(frozen=True)
+class Goal:
+    """What is to be done with which prop."""
+
+    subject: int
+    """Index of the prop that is moved."""
+    target: int
+    """Index of the prop that marks where to."""
+    angle: float = 0.0
+    """Rotation tasks: signed turn from where the subject starts [rad]."""
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """How a trial stands."""
+
+    success: bool
+    progress: float
+    """Stages reached, 0..1."""
+    failure: str
+    """Why not, empty on success."""
+
+
+class Task(ABC):
+    """One task. Tasks hold no state: everything is in scene, goal and trace."""
+
+    name: ClassVar[str]
+    """Id of the task."""
+    domain: ClassVar[str] = "basic"
+    """Which training domain it belongs to: `basic` or `writing`."""
+
+    @abstractmethod
+    def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
+        """Draw a scene and what to do in it."""
+
+    @abstractmethod
+    def instruction(self, scene: SceneSpec, goal: Goal) -> str:
+        """The task in words."""
+
+    @abstractmethod
+    def plan(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> list[Waypoint]:
+        """The script that solves it from `snapshot` on."""
+
+    @abstractmethod
+    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
+        """The stages on the way, in order, each with what failed if it was not reached. The last is success."""
+
+    def judge(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> Judgement:
+        """Judge a trial by all its snapshots, the end being the last `HOLD_STEPS` of them."""
+        stages = self.stages(trace, scene, goal)
+        missed = [failure for failure, reached in stages if not reached]
+        success = not missed
+        return Judgement(success, (len(stages) - len(missed)) / len(stages), missed[0] if missed else "")
+
+
+TASKS: Registry[Task] = Registry("task")
+
+
+def released(trace: Sequence[Snapshot], index: int) -> bool:
+    """Whether the gripper was clear of prop `index` for the whole end of the trace."""
+    return not any(snapshot.touched[index] for snapshot in trace[-HOLD_STEPS:])
+
+
+def still(trace: Sequence[Snapshot], index: int) -> bool:
+    """Whether prop `index` rested for the whole end of the trace."""
+    end = np.array([snapshot.prop_position[index] for snapshot in trace[-HOLD_STEPS:]])
+    return bool((np.linalg.norm(np.diff(end, axis=0), axis=1) < _STILL).all())
+
+
+def ever_touched(trace: Sequence[Snapshot], index: int) -> bool:
+    """Whether the gripper ever touched prop `index`."""
+    return any(snapshot.touched[index] for snapshot in trace)
+
+
+def planar_distance(snapshot: Snapshot, first: int, second: int) -> float:
+    """Distance between two props along the table [m]."""
+    offset = snapshot.prop_position[first] - snapshot.prop_position[second]
+    return float(np.hypot(offset[0], offset[1]))
+
+
+def rise(trace: Sequence[Snapshot], index: int) -> float:
+    """How far prop `index` ever was above where it started [m]."""
+    heights = [snapshot.prop_position[index][2] for snapshot in trace]
+    return float(max(heights) - heights[0])

@@ -1,0 +1,90 @@
+"""Push or pull an object along the table onto its mat."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from h2r_bench.envs import skills
+from h2r_bench.envs.layout import dress_scene, sample_places
+from h2r_bench.envs.scene import SceneSpec
+from h2r_bench.envs.script import Waypoint
+from h2r_bench.envs.simulation import Snapshot
+from h2r_bench.envs.tasks.base import HOLD_STEPS, TASKS, Cue, Goal, Task, ever_touched, planar_distance, released
+from h2r_bench.envs.tasks.base import rise, still
+
+TOLERANCE = 0.03
+"""Distance to the middle of the mat that counts [m]."""
+LEAST_MOVE = 0.08
+"""The object must have moved this far [m]."""
+_LIFTED = 0.015
+_LEAST_WAY, _MOST_WAY = 0.12, 0.22
+_LANE = 0.105
+"""Room kept between the way of the pushed object and the other one [m]."""
+
+
+class PushPull(Task):
+    """Success: within 3 cm of the goal, on the table, moved at least 8 cm, never lifted."""
+
+    name: ClassVar[str] = "push_pull"
+    objects: ClassVar[tuple[str, ...]] = ("block", "puck")
+
+    def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
+        pairs = 1 if cue == "scene" else 2
+        goal = Goal(int(rng.integers(pairs)), pairs + int(rng.integers(pairs)))
+        kinds = [str(rng.choice(self.objects)) for _ in range(pairs)] + ["mat"] * pairs
+        places = sample_places(rng, kinds, lambda spots: _has_ways(spots, pairs))
+        heading = np.subtract(places[goal.target], places[goal.subject])
+        # A block is pushed on a face, so it roughly faces where it may go.
+        facing = np.arctan2(heading[1], heading[0]) + rng.normal(0, 0.08, pairs)
+        yaws = [*(facing + rng.integers(4, size=pairs) * np.pi / 2), *rng.uniform(-0.3, 0.3, pairs)]
+        return dress_scene(rng, kinds, places, yaws), goal
+
+    def instruction(self, scene: SceneSpec, goal: Goal) -> str:
+        subject, target = scene.props[goal.subject], scene.props[goal.target]
+        verb = "Pull" if target.x < subject.x - abs(target.y - subject.y) else "Push"
+        return f"{verb} the {subject.name} onto the {target.name}."
+
+    def plan(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> list[Waypoint]:
+        return skills.push(snapshot, scene, goal.subject, goal.target)
+
+    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
+        moved = float(np.linalg.norm((trace[-1].prop_position - trace[0].prop_position)[goal.subject][:2]))
+        distances = [planar_distance(snapshot, goal.subject, goal.target) for snapshot in trace[-HOLD_STEPS:]]
+        height = trace[-1].prop_position[goal.subject][2]
+        return [
+            ("object never touched", ever_touched(trace, goal.subject)),
+            ("object not moved far enough", moved >= LEAST_MOVE),
+            ("object not at the goal", max(distances) <= TOLERANCE),
+            ("object was lifted", rise(trace, goal.subject) < _LIFTED and height > 0),
+            ("gripper not clear", released(trace, goal.subject)),
+            ("not at rest", still(trace, goal.subject)),
+        ]
+
+
+def _has_ways(places: list[tuple[float, float]], pairs: int) -> bool:
+    """Whether every object has a free way of a fitting length to every mat."""
+    spots = np.array(places)
+    for subject in range(pairs):
+        for mat in range(pairs, 2 * pairs):
+            way = spots[mat] - spots[subject]
+            length = float(np.linalg.norm(way))
+            if not _LEAST_WAY <= length <= _MOST_WAY:
+                return False
+            others = [spots[i] for i in range(pairs) if i != subject]
+            if any(_lane_distance(spots[subject], way, other) < _LANE for other in others):
+                return False
+    return True
+
+
+def _lane_distance(start: np.ndarray, way: np.ndarray, point: np.ndarray) -> float:
+    """Distance [m] of `point` from the way, run-up included."""
+    run_up = start - way / np.linalg.norm(way) * 0.08
+    whole = start + way - run_up
+    share = np.clip(np.dot(point - run_up, whole) / np.dot(whole, whole), 0, 1)
+    return float(np.linalg.norm(point - run_up - share * whole))
+
+
+TASKS.add(PushPull.name, PushPull())

@@ -1,0 +1,69 @@
+"""Turn an asymmetric object about the vertical to a mark."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from h2r_bench.envs import skills
+from h2r_bench.envs.layout import dress_scene, sample_places
+from h2r_bench.envs.scene import SceneSpec
+from h2r_bench.envs.script import Waypoint
+from h2r_bench.envs.simulation import Snapshot
+from h2r_bench.envs.tasks.base import HOLD_STEPS, TASKS, Cue, Goal, Task, ever_touched, planar_distance, released
+from h2r_bench.envs.tasks.base import rise, still
+from h2r_bench.rotations import wrap_angle
+
+YAW_TOLERANCE = np.deg2rad(15)
+PLACE_TOLERANCE = 0.03
+"""Distance from its place that counts [m]."""
+LEAST_TURN, MOST_TURN = np.deg2rad(45), np.deg2rad(150)
+_LIFTED = 0.03
+_BEGUN = np.deg2rad(20)
+
+
+class Rotation(Task):
+    """Success: heading within 15 degrees of the mark, within 3 cm of its place, released."""
+
+    name: ClassVar[str] = "rotation"
+
+    def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
+        pairs = 1 if cue == "scene" else 2
+        centres = sample_places(rng, ["dial"] * pairs)
+        marks = rng.uniform(-np.pi, np.pi, pairs)
+        angles = rng.choice([-1.0, 1.0], pairs) * rng.uniform(LEAST_TURN, MOST_TURN, pairs)
+        # Objects first, then their marks: the object stands in the middle of its dial.
+        kinds = ["key"] * pairs + ["dial"] * pairs
+        scene = dress_scene(rng, kinds, [*centres, *centres], [*(marks - angles), *marks])
+        which = int(rng.integers(pairs))
+        return scene, Goal(which, pairs + which, float(angles[which]))
+
+    def instruction(self, scene: SceneSpec, goal: Goal) -> str:
+        subject, target = scene.props[goal.subject], scene.props[goal.target]
+        way = "left" if goal.angle > 0 else "right"
+        return f"Turn the {subject.name} {way} to the {target.color} mark."
+
+    def plan(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> list[Waypoint]:
+        # The remaining turn is measured, so that a scene that was put back a little askew is solved too.
+        left = wrap_angle(snapshot.prop_yaw(goal.target) - snapshot.prop_yaw(goal.subject))
+        turn = float(left) if np.sign(left) == np.sign(goal.angle) else goal.angle
+        return skills.turn(snapshot, scene, goal.subject, turn)
+
+    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
+        end = trace[-HOLD_STEPS:]
+        errors = [abs(wrap_angle(s.prop_yaw(goal.target) - s.prop_yaw(goal.subject))) for s in end]
+        turned = abs(wrap_angle(trace[-1].prop_yaw(goal.subject) - trace[0].prop_yaw(goal.subject)))
+        away = max(planar_distance(snapshot, goal.subject, goal.target) for snapshot in end)
+        return [
+            ("object never touched", ever_touched(trace, goal.subject)),
+            ("object not turned", bool(turned > _BEGUN)),
+            ("heading not at the mark", bool(max(errors) <= YAW_TOLERANCE)),
+            ("object not at its place", away <= PLACE_TOLERANCE and rise(trace[-1:], goal.subject) < _LIFTED),
+            ("gripper not clear", released(trace, goal.subject)),
+            ("not at rest", still(trace, goal.subject)),
+        ]
+
+
+TASKS.add(Rotation.name, Rotation())
