@@ -1,0 +1,91 @@
+"""Everything about the hand that takes a second to compute, built once and kept in the user's cache."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import zlib
+from dataclasses import dataclass, fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import BadZipFile
+
+import numpy as np
+
+from h2r_bench.envs.hand import grasp, mesh, skeleton, surface
+from h2r_bench.envs.hand.mesh import SkinMesh, build_hand_mesh, build_sleeve_mesh
+
+if TYPE_CHECKING:
+    from h2r_bench.types import FloatArray
+
+CACHE_VARIABLE = "H2R_BENCH_CACHE"
+"""Environment variable that moves the cache folder away from `~/.cache/h2r_bench`."""
+
+
+@dataclass(frozen=True)
+class HandBundle:
+    """Meshes and postures of the hand."""
+
+    hand: SkinMesh
+    sleeve: SkinMesh
+    postures: FloatArray
+    """Joint angles [rad] at `grasp.GAPS`, shape (41, 5, 4)."""
+
+
+@cache
+def hand_bundle() -> HandBundle:
+    """The hand, from the cache folder where it is there, else built (about two seconds) and stored."""
+    path = cache_folder() / f"hand-{source_hash()}.npz"
+    stored = _read(path)
+    if stored is not None:
+        return stored
+    bundle = build_bundle()
+    _write(path, bundle)
+    return bundle
+
+
+def build_bundle() -> HandBundle:
+    """The hand, computed afresh; the same on every call."""
+    return HandBundle(build_hand_mesh(), build_sleeve_mesh(), grasp.solve_postures())
+
+
+def cache_folder() -> Path:
+    """Where computed assets are kept."""
+    return Path(os.environ.get(CACHE_VARIABLE, "") or Path.home() / ".cache" / "h2r_bench")
+
+
+def source_hash() -> str:
+    """Names the geometry: any edit of the modules that make it gives another name."""
+    digest = hashlib.sha256()
+    for module in (grasp, mesh, skeleton, surface):
+        digest.update(Path(str(module.__file__)).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _read(path: Path) -> HandBundle | None:
+    """The stored bundle; None where there is none or it cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as data:
+            meshes = [
+                SkinMesh(**{f.name: data[f"{part}_{f.name}"] for f in fields(SkinMesh)})
+                for part in ("hand", "sleeve")
+            ]
+            return HandBundle(meshes[0], meshes[1], data["postures"])
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
+        return None
+
+
+def _write(path: Path, bundle: HandBundle) -> None:
+    """Stores the bundle in one step, so that no reader sees half a file; a read-only cache is no error."""
+    arrays = {"postures": bundle.postures}
+    for part, skin in (("hand", bundle.hand), ("sleeve", bundle.sleeve)):
+        arrays |= {f"{part}_{f.name}": getattr(skin, f.name) for f in fields(SkinMesh)}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        Path(file.name).replace(path)
+    except OSError:
+        return
