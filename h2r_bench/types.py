@@ -137,7 +137,7 @@ class GroundTruth:
     opening: Float32Array
     """Shape (T,): opening of the hand, 0 closed .. 1 open."""
     object_pose: Float32Array
-    """Shape (T, K, 7): position [m] and quaternion (w, x, y, z) of each prop."""
+    """Shape (T, K, 9): position [m] and 6-D rotation of each prop."""
     gripper: Float32Array
     """Shape (T,): the script's gripper command, 0 closes, 1 opens."""
 

@@ -1,0 +1,296 @@
+"""The Gymnasium environment: watch a human do it, then do it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import gymnasium
+import numpy as np
+from gymnasium import spaces
+from numpy.typing import ArrayLike
+
+from h2r_bench.envs.control import InverseKinematics
+from h2r_bench.envs.demonstrator import from_action, to_action
+from h2r_bench.envs.hand import HandPuppet
+from h2r_bench.envs.pairing import Pair, draw_pair
+from h2r_bench.envs.scene import Stage
+from h2r_bench.envs.script import BRISK, ScriptPlayer, Style, set_clock
+from h2r_bench.envs.simulation import PhysicsError, Simulation, Snapshot
+from h2r_bench.envs.tasks import CUES, TASKS, Cue
+from h2r_bench.envs.tasks.base import Judgement
+from h2r_bench.envs.views import Views
+from h2r_bench.rotations import matrix_to_rotvec
+from h2r_bench.types import (
+    ACTION_DIM,
+    CONTROL_HZ,
+    DEFAULT_IMAGE_SIZE,
+    DEFAULT_LIMITS,
+    INSTRUCTION_BYTES,
+    Demonstration,
+    Float32Array,
+    GroundTruth,
+    MotionLimits,
+    UInt8Array,
+    action_space,
+    encode_instruction,
+    observation_space,
+    state_space,
+)
+
+EXTRA_SECONDS = 2.0
+"""A trial lasts this much longer than its demonstration [s]."""
+MAX_SHIFT_CM = 10.0
+"""Larger layout shifts would leave the table [cm]."""
+MAX_PROPS = 4
+"""Most props in a scene: the size of the state preset's `props`."""
+
+ObservationPreset = Literal["image", "state"]
+
+
+class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
+    """A Franka arm at a table, and a human video of what to do there.
+
+    `reset` draws a scene, lets the demonstrator play it as a human hand, puts things back, and hands out the
+    video in `info["demonstration"]` and, 30 frames at a time, in the observation. A trial lasts as long as the
+    demonstration plus 2 s, with no early end; success is judged at the end (`info["is_success"]`).
+
+    Observation (preset `image`): see `h2r_bench.types.Observation`. Preset `state`, for reinforcement learning:
+
+    | key | dtype | shape | meaning |
+    |---|---|---|---|
+    | `state` | float32 | (10,) | tool position [m], 6-D rotation, gripper opening [0..1] |
+    | `props` | float32 | (4, 4) | x, y, z [m] and heading [rad] of each prop, zero padded |
+    | `goal` | float32 | (3,) | index of the prop to move, of the one it goes to, turn [rad] |
+    | `instruction` | uint8 | (128,) | the task in words |
+
+    Action: `h2r_bench.types.action_space`, an absolute tool target. Reward: 1 on the last step of a
+    successful trial, else 0.
+    """
+
+    metadata = {"render_modes": ["rgb_array"], "render_fps": int(CONTROL_HZ)}  # noqa: RUF012
+
+    def __init__(
+        self,
+        task: str = "pick_place",
+        *,
+        cue: Cue = "scene",
+        shift_cm: float = 0.0,
+        image_size: tuple[int, int] = DEFAULT_IMAGE_SIZE,
+        obs: ObservationPreset = "image",
+        render_mode: str | None = None,
+        limits: MotionLimits = DEFAULT_LIMITS,
+        shadows: bool = True,
+    ) -> None:
+        """Make an environment; nothing is drawn before `reset`.
+
+        Args:
+            task: id of a task, see `h2r_bench.envs.tasks.TASKS`.
+            cue: `scene` (one object, one goal) or `video` (only the demonstration says which).
+            shift_cm: layout shift between the human's scene and the robot's [cm].
+            image_size: width and height of all images [pixels].
+            obs: observation preset.
+            render_mode: None or "rgb_array".
+            limits: motion limits of the tool.
+            shadows: whether images have shadows; without them rendering is faster.
+
+        Raises:
+            UnknownNameError: there is no such task.
+            ValueError: another argument is out of range.
+        """
+        self.task = TASKS.get(task)
+        _check_arguments(cue, shift_cm, image_size, obs, render_mode)
+        self.cue: Cue = cue
+        self.shift_cm = float(shift_cm)
+        self.image_size = image_size
+        self.obs_preset: ObservationPreset = obs
+        self.render_mode = render_mode
+        self.limits = limits
+        self._shadows = shadows
+        self.action_space = action_space(limits)
+        self.observation_space = observation_space(image_size) if obs == "image" else _state_preset_space()
+        self._solver = InverseKinematics()
+        self._stage: Stage | None = None
+        self._views: Views | None = None
+        self._image: UInt8Array | None = None
+        self._live = False
+
+    # --- Gymnasium ---------------------------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Draw a trial. The same seed gives the same trial after any history.
+
+        Raises:
+            ValueError: `options` has entries; there are none yet.
+        """
+        super().reset(seed=seed)
+        if options:
+            raise ValueError(f"reset takes no options, got {sorted(options)}")
+        rng = self.np_random
+        self.pair = draw_pair(rng, self.task, self.cue, self.shift_cm, self._solver, stage_for=self._stage_for)
+        self.instruction = self.task.instruction(self.pair.human_scene, self.pair.goal)
+        self._instruction_code = encode_instruction(self.instruction)
+        self.demonstration = self._film()
+        self.simulation = Simulation(self.pair.stage, self._solver, self.limits)
+        self.simulation.reset(self.pair.robot_scene, Style.sample(rng).start_pose)
+        self.trace: list[Snapshot] = [self.simulation.snapshot()]
+        self.horizon = len(self.demonstration) + round(EXTRA_SECONDS * CONTROL_HZ)
+        self._image, self._live = None, True
+        info = {"demonstration": self.demonstration, "instruction": self.instruction, **self._verdict()}
+        return self._observe(), info
+
+    def step(self, action: ArrayLike) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
+        """Move towards the absolute tool target `action`, shape (7,), for 0.1 s.
+
+        Targets outside the motion limits are brought inside; `info["clipped"]` names the limits.
+
+        Raises:
+            ValueError: the action has another shape or is not finite.
+            gymnasium.error.ResetNeeded: before `reset` or after the end.
+        """
+        if not self._live:
+            raise gymnasium.error.ResetNeeded("call reset() first: this trial has not begun or is over")
+        wanted = _checked_action(action)
+        failure, clipped = "", ()
+        try:
+            clipped = self.simulation.step(*from_action(wanted))
+        except PhysicsError:
+            failure = "physics"
+        self._image = None
+        if not failure:
+            self.trace.append(self.simulation.snapshot())
+        truncated = self.steps_taken >= self.horizon
+        self._live = not (truncated or failure)
+        info = {**self._verdict(failure), "clipped": clipped}
+        reward = float(truncated and info["is_success"])
+        return self._observe(), reward, bool(failure), truncated, info
+
+    def render(self) -> UInt8Array:  # type: ignore[override]
+        """The robot view, shape (H, W, 3), whatever the observation preset."""
+        if self._image is None:
+            self._image = self._camera_views().robot(self.simulation)
+        return self._image.copy()
+
+    def close(self) -> None:
+        """Free the graphics memory."""
+        if self._views is not None:
+            self._views.close()
+            self._views = None
+
+    # --- for privileged agents ---------------------------------------------------------------------------
+
+    @property
+    def steps_taken(self) -> int:
+        """Control steps since `reset`."""
+        return len(self.trace) - 1
+
+    def expert_script(self) -> ScriptPlayer:
+        """A script that solves the robot's scene from here, in the expert's brisk style."""
+        waypoints = self.task.plan(self.trace[-1], self.pair.robot_scene, self.pair.goal)
+        start = self.simulation.tool_pose()
+        return ScriptPlayer(start, waypoints, set_clock(start, waypoints, BRISK), BRISK)
+
+    def expert_action(self, script: ScriptPlayer) -> Float32Array:
+        """The next action of `script`, shape (7,)."""
+        return to_action(*script.next(self.trace[-1]))
+
+    # --- inside ------------------------------------------------------------------------------------------
+
+    def _stage_for(self, kinds: tuple[str, ...], hand_side: str) -> Stage:
+        """The stage in use when it fits, else a new one."""
+        if self._stage is None or (self._stage.kinds, self._stage.hand_side) != (kinds, hand_side):
+            self.close()
+            self._stage = Stage(kinds, hand_side)
+        return self._stage
+
+    def _camera_views(self) -> Views:
+        if self._views is None:
+            self._views = Views(self.pair.stage, self.image_size, shadows=self._shadows)
+        return self._views
+
+    def _film(self) -> Demonstration:
+        """The human video of this trial; without images its frames have no pixels."""
+        pair = self.pair
+        truth = ground_truth(pair)
+        frames = np.zeros((len(pair.rollout), 0, 0, 3), np.uint8)
+        if self.obs_preset == "image":
+            puppet = HandPuppet(pair.stage.model, pair.hand)
+            frames = self._camera_views().human_video(pair.human_simulation, pair.rollout, puppet, pair.camera)
+        return Demonstration(frames, CONTROL_HZ, self.instruction, truth)
+
+    def _observe(self) -> dict[str, Any]:
+        common = {"state": self.simulation.state(), "instruction": self._instruction_code.copy()}
+        if self.obs_preset == "state":
+            return {**common, **self._task_state()}
+        return {"image": self.render(), "human_clip": self.demonstration.clip(self.steps_taken), **common}
+
+    def _task_state(self) -> dict[str, Float32Array]:
+        now, goal = self.trace[-1], self.pair.goal
+        props = np.zeros((MAX_PROPS, 4), np.float32)
+        for index, position in enumerate(now.prop_position):
+            props[index] = (*position, now.prop_yaw(index))
+        return {"props": props, "goal": np.array([goal.subject, goal.target, goal.angle], np.float32)}
+
+    def _verdict(self, failure: str = "") -> dict[str, Any]:
+        judgement = (
+            Judgement(False, 0.0, failure)
+            if failure
+            else self.task.judge(self.trace, self.pair.robot_scene, self.pair.goal)
+        )
+        return {
+            "is_success": judgement.success,
+            "progress": judgement.progress,
+            "failure": judgement.failure,
+        }
+
+
+def ground_truth(pair: Pair) -> GroundTruth:
+    """What the simulator knows of the demonstration of `pair`."""
+    rollout = pair.rollout
+    seen = rollout.trace[: len(rollout)]
+    rotvec = matrix_to_rotvec(np.stack([snapshot.tool_matrix for snapshot in seen]))
+    position = np.stack([snapshot.tool_position for snapshot in seen])
+    props = [np.concatenate([s.prop_position, s.prop_matrix[..., 0], s.prop_matrix[..., 1]], axis=1) for s in seen]
+    return GroundTruth(
+        tool_pose=np.concatenate([position, rotvec], axis=1).astype(np.float32),
+        opening=np.array([snapshot.opening for snapshot in seen], np.float32),
+        object_pose=np.stack(props).astype(np.float32),
+        gripper=rollout.action[:, 6].copy(),
+    )
+
+
+def _checked_action(action: ArrayLike) -> Float32Array:
+    array = np.asarray(action, np.float32)
+    if array.shape != (ACTION_DIM,):
+        raise ValueError(f"an action has shape ({ACTION_DIM},), got {array.shape}")
+    if not np.isfinite(array).all():
+        raise ValueError(f"an action must be finite, got {array}")
+    return array
+
+
+def _check_arguments(
+    cue: str, shift_cm: float, image_size: tuple[int, int], obs: str, render_mode: str | None
+) -> None:
+    if cue not in CUES:
+        raise ValueError(f"cue must be one of {', '.join(CUES)}, got {cue!r}")
+    if not 0.0 <= shift_cm <= MAX_SHIFT_CM:
+        raise ValueError(f"shift_cm must lie in 0..{MAX_SHIFT_CM:g}, got {shift_cm}")
+    if len(image_size) != 2 or min(image_size) < 16:
+        raise ValueError(f"image_size is (width, height) of at least 16 pixels, got {image_size}")
+    if obs not in ("image", "state"):
+        raise ValueError(f"obs must be 'image' or 'state', got {obs!r}")
+    if render_mode not in (None, "rgb_array"):
+        raise ValueError(f"render_mode must be None or 'rgb_array', got {render_mode!r}")
+
+
+def _state_preset_space() -> spaces.Dict:
+    """Observation space of the preset without images."""
+    return spaces.Dict(
+        {
+            "state": state_space(),
+            "props": spaces.Box(-10.0, 10.0, (MAX_PROPS, 4), np.float32),
+            "goal": spaces.Box(-10.0, 10.0, (3,), np.float32),
+            "instruction": spaces.Box(0, 255, (INSTRUCTION_BYTES,), np.uint8),
+        }
+    )

@@ -1,0 +1,77 @@
+"""What the two cameras see: the robot at work, and the hand doing the same."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import mujoco
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from h2r_bench.envs.arena import HUMAN_CAMERA, ROBOT_CAMERA
+from h2r_bench.envs.hand import HandPuppet
+from h2r_bench.envs.rendering import CameraRenderer
+from h2r_bench.rotations import matrix_from_6d
+from h2r_bench.types import UInt8Array
+
+if TYPE_CHECKING:
+    from h2r_bench.envs.demonstrator import Rollout
+    from h2r_bench.envs.pairing import CameraNoise
+    from h2r_bench.envs.scene import Stage
+    from h2r_bench.envs.simulation import Simulation
+
+
+class Views:
+    """The cameras of one stage at one image size."""
+
+    def __init__(self, stage: Stage, image_size: tuple[int, int], *, shadows: bool = True) -> None:
+        """Prepare for `image_size` (width, height) [pixels]. Raises GLUnavailableError without OpenGL."""
+        self.stage = stage
+        width, height = image_size
+        self._renderer = CameraRenderer(stage.model, width, height, shadows=shadows)
+        camera = stage.model.camera(HUMAN_CAMERA)
+        self._camera_id = int(camera.id)
+        self._camera_home = (camera.pos.copy(), camera.quat.copy())
+
+    def close(self) -> None:
+        """Free the graphics memory."""
+        self._renderer.close()
+
+    def robot(self, simulation: Simulation) -> UInt8Array:
+        """The robot as it stands, shape (H, W, 3)."""
+        return self._renderer.render(simulation.data, ROBOT_CAMERA, show_hand=False, show_robot=True)
+
+    def robot_video(self, simulation: Simulation, rollout: Rollout) -> UInt8Array:
+        """The robot before each action of `rollout`, shape (T, H, W, 3). Moves the simulation's data."""
+        frames = []
+        for qpos in rollout.qpos:
+            self._pose(simulation, qpos)
+            frames.append(self.robot(simulation))
+        return np.stack(frames)
+
+    def human_video(
+        self, simulation: Simulation, rollout: Rollout, puppet: HandPuppet, camera: CameraNoise
+    ) -> UInt8Array:
+        """The hand doing what the robot did in `rollout`, shape (T, H, W, 3). Moves the simulation's data."""
+        self._move_camera(camera)
+        frames = []
+        for qpos, state in zip(rollout.qpos, rollout.state, strict=True):
+            puppet.set(simulation.data, state[:3], matrix_from_6d(state[3:9]), float(state[9]))
+            self._pose(simulation, qpos)
+            frames.append(
+                self._renderer.render(simulation.data, HUMAN_CAMERA, show_hand=True, show_robot=False)
+            )
+        return np.stack(frames)
+
+    def _pose(self, simulation: Simulation, qpos: np.ndarray) -> None:
+        """Bring the drawn bodies to `qpos` without running physics."""
+        simulation.data.qpos[:] = qpos
+        mujoco.mj_kinematics(self.stage.model, simulation.data)
+        mujoco.mj_camlight(self.stage.model, simulation.data)
+
+    def _move_camera(self, camera: CameraNoise) -> None:
+        position, quaternion = self._camera_home
+        home = Rotation.from_quat(quaternion, scalar_first=True)
+        turned = home * Rotation.from_rotvec(camera.turn)
+        self.stage.model.cam_pos[self._camera_id] = position + camera.offset
+        self.stage.model.cam_quat[self._camera_id] = turned.as_quat(scalar_first=True)
