@@ -1,8 +1,8 @@
 """Camera images of a MuJoCo model, without a window and without noise when the interpreter exits.
 
 MuJoCo's own `Renderer` binds its OpenGL library when `mujoco` is first imported and frees its context in
-`__del__`, which at interpreter exit can come after EGL was shut down. Here the context is made on first use,
-shared by all renderers of a thread, and freed by one exit handler that runs before EGL's own.
+`__del__`, which at interpreter exit can come after EGL was shut down. Here the library is bound when a
+renderer is made, and whatever is still open at exit is freed by a handler that runs before EGL's own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import atexit
 import contextlib
 import importlib
 import os
-import threading
 import weakref
 from typing import Any, Final
 
@@ -37,7 +36,6 @@ HAND_GROUP: Final = 4
 _MAX_GEOMS = 2000
 _CONTEXT_CLASSES = {"egl": "mujoco.egl", "osmesa": "mujoco.osmesa", "": "mujoco.gl_context"}
 
-_contexts: dict[tuple[int, int], Any] = {}
 _renderers: weakref.WeakSet[CameraRenderer] = weakref.WeakSet()
 
 
@@ -58,14 +56,15 @@ class CameraRenderer:
                 'enlarge <visual><global offwidth="..." offheight="..."/></visual>'
             )
         self._context: mujoco.MjrContext | None = None
-        self._owner = (os.getpid(), threading.get_ident())
-        self._gl = _shared_context()
+        self._process = os.getpid()
         self._model = model
         self._rect = mujoco.MjrRect(0, 0, width, height)
         self._scene = mujoco.MjvScene(model, maxgeom=_MAX_GEOMS)
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
         self._flipped = np.empty((height, width, 3), np.uint8)
         self._cameras: dict[str | int, mujoco.MjvCamera] = {}
+        # One OpenGL context each: two MuJoCo contexts in one of them change each other's light.
+        self._gl = _new_gl_context()
         self._gl.make_current()
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
@@ -120,11 +119,17 @@ class CameraRenderer:
     def close(self) -> None:
         """Free the graphics memory. Closing twice is fine."""
         context, self._context = self._context, None
-        if context is None or self._owner[0] != os.getpid():
+        if context is None or self._process != os.getpid():
             return
-        with contextlib.suppress(Exception):  # the thread or the display may be gone already
+        with contextlib.suppress(Exception):  # another thread may hold it
             self._gl.make_current()
             context.free()
+            self._gl.free()
+
+    def __del__(self) -> None:
+        # Also runs when __init__ has raised. At exit everything is closed already, see _close_all.
+        if getattr(self, "_context", None) is not None:
+            self.close()
 
     def __enter__(self) -> CameraRenderer:
         return self
@@ -164,25 +169,18 @@ def _visible(*, show_hand: bool, show_robot: bool) -> mujoco.MjvOption:
     return option
 
 
-def _shared_context() -> Any:
-    """The OpenGL context of this process and thread, made on first use. Raises GLUnavailableError."""
-    key = (os.getpid(), threading.get_ident())
-    if key not in _contexts:
-        module = importlib.import_module(_CONTEXT_CLASSES.get(gl.require(), "mujoco.gl_context"))
-        # MuJoCo draws into a buffer of its own, so the context's size does not matter.
-        _contexts[key] = module.GLContext(64, 64)
-        # Registered after MuJoCo registered the end of its EGL display: exit handlers run last in, first out.
-        atexit.unregister(_free_all)
-        atexit.register(_free_all)
-    return _contexts[key]
+def _new_gl_context() -> Any:
+    """An OpenGL context of the chosen back end. Raises GLUnavailableError."""
+    module = importlib.import_module(_CONTEXT_CLASSES.get(gl.require(), "mujoco.gl_context"))
+    # MuJoCo draws into a buffer of its own, so the context's size does not matter.
+    context = module.GLContext(64, 64)
+    # Exit handlers run last in, first out: this one must come after MuJoCo's, which ends the EGL display.
+    atexit.unregister(_close_all)
+    atexit.register(_close_all)
+    return context
 
 
-def _free_all() -> None:
-    """At exit: free renderers, then contexts, while the display is still open."""
+def _close_all() -> None:
+    """At exit: close every renderer while the display is still open."""
     for renderer in list(_renderers):
         renderer.close()
-    for (pid, _), context in list(_contexts.items()):
-        if pid == os.getpid():
-            with contextlib.suppress(Exception):
-                context.free()
-    _contexts.clear()

@@ -1,0 +1,87 @@
+"""The agents by name. Nothing heavy is imported until an agent is loaded."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from h2r_bench.registry import Registry
+from h2r_bench.types import Agent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ENTRY_POINT_GROUP = "h2r_bench.policies"
+"""Other distributions add agents under this entry-point group, as "module:Class"."""
+
+
+class AgentLoadError(ValueError):
+    """An agent could not be loaded; the message says why."""
+
+
+@dataclass(frozen=True)
+class AgentSpec:
+    """Where an agent is found."""
+
+    target: str
+    """The class, as "package.module:Class"."""
+    summary: str = ""
+    """One line for `--help` and tables."""
+
+    def load(self, weights: Path | None = None) -> Agent:
+        """Import the class and make the agent, from `weights` or, without, from those it ships with.
+
+        A class with a `from_pretrained(path or None)` has weights; any other is called without arguments.
+
+        Raises:
+            AgentLoadError: there is no such class, or it is no agent, or it takes no weights.
+        """
+        agent_class = self._find()
+        if hasattr(agent_class, "from_pretrained"):
+            agent = agent_class.from_pretrained(weights)
+        elif weights is not None:
+            raise AgentLoadError(f"{self.target} has no weights to load, so --weights makes no sense")
+        else:
+            agent = agent_class()
+        if not isinstance(agent, Agent):
+            raise AgentLoadError(f"{self.target} is no agent: it needs the methods reset and predict")
+        return agent
+
+    def _find(self) -> Any:
+        """The class itself."""
+        module_name, _, class_name = self.target.partition(":")
+        try:
+            module = importlib.import_module(module_name)
+        except ModuleNotFoundError as error:
+            raise AgentLoadError(f"cannot import {module_name!r} for {self.target!r}: {error}") from error
+        if not hasattr(module, class_name):
+            raise AgentLoadError(f"module {module_name!r} has no {class_name!r}")
+        return getattr(module, class_name)
+
+
+def _registered() -> Registry[AgentSpec]:
+    """This package's agents, then those that other distributions declare; ours keep their names."""
+    agents: Registry[AgentSpec] = Registry("policy")
+    ours = {
+        "h2r": ("h2r_bench.policies.h2r.agent:H2RAgent", "Human2Robot, compact preset"),
+        "expert": ("h2r_bench.policies.expert:ExpertAgent", "scripted, privileged: the ceiling"),
+        "random": ("h2r_bench.policies.random_agent:RandomAgent", "looks at nothing: the floor"),
+    }
+    for name, (target, summary) in ours.items():
+        agents.add(name, AgentSpec(target, summary))
+    for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
+        if point.name not in agents.names():
+            agents.add(point.name, AgentSpec(point.value, f"from {point.dist.name if point.dist else '?'}"))
+    return agents
+
+
+AGENTS = _registered()
+
+
+def find_agent(name: str) -> AgentSpec:
+    """The agent called `name`, or the class "package.module:Class". Raises UnknownNameError."""
+    if ":" in name:
+        return AgentSpec(name, "given on the command line")
+    return AGENTS.get(name)

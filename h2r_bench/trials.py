@@ -1,0 +1,233 @@
+"""One trial and its record: what is measured, how it is seeded, and how it survives a crash."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import os
+import platform
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import h2r_bench
+from h2r_bench.types import Agent, Demonstration, PrivilegedAgent, UInt8Array
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+NO_WEIGHTS = "none"
+"""Recorded as `weights` of agents that have none."""
+
+RecordKey = tuple[str, str, str, str, float, int, int, str, int]
+"""(task, policy, demo, cue, shift_cm, seed, trial, weights, world): equal keys mean the same trial."""
+
+
+@dataclass(frozen=True)
+class Condition:
+    """What all trials of a run share."""
+
+    task: str
+    policy: str
+    demo: str
+    """How the demonstration relates to the scene: "matched", or one of the controls."""
+    cue: str
+    """Who says what to do: "scene" (the scene itself) or "video" (only the video, or the words)."""
+    shift_cm: float
+    """Layout shift between the human's and the robot's scene [cm]."""
+    seed: int
+    weights: str
+    """Hash of the agent's weights, or "none"."""
+    world: int
+    """Version of the world: images, physics and the meaning of tasks."""
+
+    def key(self, trial: int) -> RecordKey:
+        """What tells trial number `trial` of this run from every other."""
+        run = (self.task, self.policy, self.demo, self.cue, self.shift_cm)
+        return (*run, self.seed, trial, self.weights, self.world)
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """One line of a trial log. Fields in the order in which they are written."""
+
+    task: str
+    policy: str
+    demo: str
+    cue: str
+    shift_cm: float
+    seed: int
+    """The run's seed."""
+    trial: int
+    """Index from 0."""
+    trial_seed: int
+    """Seed of scene, demonstration and agent, from `seed` and `trial`."""
+    success: bool
+    """Judged at the end, never once along the way."""
+    progress: float
+    """Stages reached, 0..1."""
+    failure: str
+    """Why it failed; empty after a success."""
+    steps: int
+    seconds: float
+    """Wall-clock time of the trial [s], the demonstration's rendering included."""
+    world: int
+    weights: str
+    versions: dict[str, str]
+    """Versions of the packages that shape a result."""
+
+    def key(self) -> RecordKey:
+        """What tells this trial from every other."""
+        run = (self.task, self.policy, self.demo, self.cue, self.shift_cm)
+        return (*run, self.seed, self.trial, self.weights, self.world)
+
+    def to_json(self) -> str:
+        """One line of JSON, without the line break."""
+        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> TrialRecord:
+        """Inverse of `to_json`. Raises ValueError when `line` is not exactly a record."""
+        fields = json.loads(line)
+        expected = [field.name for field in dataclasses.fields(cls)]
+        if not isinstance(fields, dict) or set(fields) != set(expected):
+            raise ValueError(f"a trial record has the fields {', '.join(expected)}")
+        return cls(**fields)
+
+
+def trial_seed(seed: int, trial: int) -> int:
+    """The seed of trial number `trial` (from 0) in a run with `seed`: an unsigned 32-bit integer.
+
+    It depends on these two alone, so the first 20 of 100 trials are the trials of a run of 20.
+    """
+    return int(np.random.SeedSequence(seed, spawn_key=(trial,)).generate_state(1, np.uint32)[0])
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python, this package and the libraries that shape a result."""
+    libraries = ("mujoco", "torch", "numpy", "gymnasium")
+    installed = {name: importlib.metadata.version(name) for name in libraries}
+    return {"h2r_bench": h2r_bench.__version__, **installed, "python": platform.python_version()}
+
+
+def weights_of(agent: Agent) -> str:
+    """Hash of the agent's weights, or "none"."""
+    return str(getattr(agent, "weights_hash", NO_WEIGHTS))
+
+
+def run_trial(
+    env: Any,
+    agent: Agent,
+    condition: Condition,
+    trial: int,
+    *,
+    watch: Callable[[Demonstration, int, UInt8Array], None] | None = None,
+) -> TrialRecord:
+    """Run trial number `trial` (from 0) in closed loop until the environment ends it.
+
+    Args:
+        env: a tabletop environment, made for the condition's task, cue and shift.
+        agent: reset here; a privileged one is given the unwrapped environment first.
+        condition: what the trial is recorded under.
+        trial: index from 0.
+        watch: called before each step with the demonstration, the step's index and the robot view.
+    """
+    started = time.perf_counter()
+    seed = trial_seed(condition.seed, trial)
+    observation, info = env.reset(seed=seed)
+    demonstration: Demonstration = info["demonstration"]
+    if isinstance(agent, PrivilegedAgent):
+        agent.bind(env.unwrapped)
+    agent.reset(demonstration, info["instruction"], seed)
+    state, steps, ended = None, 0, False
+    while not ended:
+        if watch is not None:
+            watch(demonstration, steps, env.render())
+        action, state = agent.predict(observation, state, np.array([steps == 0]), deterministic=True)
+        observation, _, terminated, truncated, info = env.step(action)
+        steps += 1
+        ended = terminated or truncated
+    return TrialRecord(
+        **{name: getattr(condition, name) for name in ("task", "policy", "demo", "cue", "shift_cm", "seed")},
+        trial=trial,
+        trial_seed=seed,
+        success=bool(info["is_success"]),
+        progress=float(info["progress"]),
+        failure=str(info["failure"]),
+        steps=steps,
+        seconds=round(time.perf_counter() - started, 3),
+        world=condition.world,
+        weights=condition.weights,
+        versions=package_versions(),
+    )
+
+
+class DamagedLogError(ValueError):
+    """A trial log has an unreadable line that no crash explains."""
+
+
+class TrialLog:
+    """Trial records in a file of JSON lines that is only ever appended to."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def load(self) -> list[TrialRecord]:
+        """All records, oldest first. A last line torn by a crash is moved to `<name>.torn` beside the file.
+
+        Raises:
+            DamagedLogError: a line before the last is unreadable; the message says which.
+        """
+        if not self.path.exists():
+            return []
+        content = self.path.read_bytes()
+        *lines, tail = content.split(b"\n")
+        if tail:
+            self._set_aside(len(content) - len(tail), tail)
+        records = []
+        for number, line in enumerate(lines, 1):
+            try:
+                records.append(TrialRecord.from_json(line.decode()))
+            except ValueError as error:
+                if number == len(lines) and not tail:
+                    self._set_aside(len(content) - len(line) - 1, line + b"\n")
+                    break
+                raise DamagedLogError(f"{self.path}, line {number}: not a trial record ({error})") from None
+        return records
+
+    def append(self, record: TrialRecord) -> None:
+        """Add one record: a single write of a whole line, on disk when this returns."""
+        line = record.to_json().encode() + b"\n"
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            if os.write(handle, line) != len(line):
+                raise OSError(f"{self.path}: the disk took only part of a record")
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+    def _set_aside(self, start: int, torn: bytes) -> None:
+        """Move the `torn` end of the log, from byte `start` on, to a file beside it."""
+        with self.path.with_name(self.path.name + ".torn").open("ab") as aside:
+            aside.write(torn.rstrip(b"\n") + b"\n")
+        os.truncate(self.path, start)
+
+
+def log_path(out: Path, task: str, policy: str) -> Path:
+    """Where the records of `policy` on `task` go below the folder `out`."""
+    return out / "trials" / task / f"{file_name(policy)}.jsonl"
+
+
+def video_path(out: Path, task: str, policy: str, trial: int) -> Path:
+    """Where the video of trial number `trial` goes below the folder `out`."""
+    return out / "videos" / task / file_name(policy) / f"trial_{trial:03d}.mp4"
+
+
+def file_name(policy: str) -> str:
+    """`policy` as a file name: "package.module:Class" becomes "package.module.Class"."""
+    return "".join(letter if letter.isalnum() or letter in "._-+" else "." for letter in policy)

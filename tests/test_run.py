@@ -1,0 +1,260 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import imageio.v3
+import pytest
+
+from h2r_bench import run
+from h2r_bench.envs import WORLD_VERSION
+from h2r_bench.policies.random_agent import RandomAgent
+from h2r_bench.trials import TrialRecord
+
+from fakes import FakeEnv
+
+TASK = "pick_place"
+
+
+def command(out: Path, *extra: str, policy: str = "random") -> list[str]:
+    return ["--task", TASK, "--policy", policy, "--out", str(out), *extra]
+
+
+def fake(config: run.RunConfig, agent: Any) -> FakeEnv:
+    return FakeEnv()
+
+
+def records_in(out: Path, policy: str = "random") -> list[TrialRecord]:
+    lines = (out / "trials" / TASK / f"{policy}.jsonl").read_text().splitlines()
+    return [dataclasses.replace(TrialRecord.from_json(line), seconds=0.0) for line in lines]
+
+
+def test_a_run_writes_records_and_ends_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main(command(tmp_path, "--trials", "5"), fake) == 0
+    records = records_in(tmp_path)
+    assert [record.trial for record in records] == list(range(5))
+    assert {(r.task, r.policy, r.demo, r.cue, r.shift_cm, r.seed) for r in records} == {
+        (TASK, "random", "matched", "scene", 0.0, 0)
+    }
+    assert {(r.weights, r.world) for r in records} == {("none", WORLD_VERSION)}
+    successes = sum(record.success for record in records)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith(f"{TASK}  random  {successes}/5 = {successes / 5:.1%} (95 % interval ")
+
+
+def test_defaults_are_the_papers_protocol() -> None:
+    config = run.RunConfig("a", "b")
+    assert (config.trials, config.seed, config.cue, config.shift) == (20, 0, "scene", 0.0)
+    assert (config.demo, config.video, config.out) == ("matched", "none", Path("runs"))
+
+
+def test_the_same_seed_gives_the_same_records(tmp_path: Path) -> None:
+    for name, trials in (("long", "5"), ("short", "3"), ("again", "5")):
+        run.main(command(tmp_path / name, "--trials", trials, "--seed", "4"), fake)
+    long = records_in(tmp_path / "long")
+    assert long == records_in(tmp_path / "again")
+    assert long[:3] == records_in(tmp_path / "short")
+    run.main(command(tmp_path / "other", "--trials", "5", "--seed", "5"), fake)
+    assert [r.trial_seed for r in long] != [r.trial_seed for r in records_in(tmp_path / "other")]
+
+
+def test_a_run_goes_on_after_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    env = FakeEnv()
+    run.main(command(tmp_path, "--trials", "2"), lambda config, agent: env)
+    assert run.main(command(tmp_path, "--trials", "4"), lambda config, agent: env) == 0
+    assert env.resets == 4
+    assert [record.trial for record in records_in(tmp_path)] == [0, 1, 2, 3]
+    assert "2 of 4 trials are already in the log" in capsys.readouterr().err
+    run.main(command(tmp_path, "--trials", "4"), lambda config, agent: env)
+    assert env.resets == 4
+
+
+@pytest.mark.parametrize("extra", [("--seed", "1"), ("--cue", "video"), ("--shift", "2")], ids=" ".join)
+def test_another_condition_is_another_run(tmp_path: Path, extra: tuple[str, str]) -> None:
+    run.main(command(tmp_path, "--trials", "2"), fake)
+    run.main(command(tmp_path, "--trials", "2", *extra), fake)
+    assert [record.trial for record in records_in(tmp_path)] == [0, 1, 0, 1]
+
+
+class Interrupting(RandomAgent):
+    """Presses Ctrl-C in its third trial."""
+
+    trials = 0
+
+    def reset(self, demonstration: Any, instruction: str, seed: int) -> None:
+        Interrupting.trials += 1
+        if Interrupting.trials == 3:
+            raise KeyboardInterrupt
+
+
+def test_ctrl_c_keeps_finished_trials(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Interrupting.trials = 0
+    env = FakeEnv()
+    arguments = command(tmp_path, "--trials", "5", policy="test_run:Interrupting")
+    assert run.main(arguments, lambda config, agent: env) == 130
+    assert env.closed
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "2 of 5 trials are kept" in captured.err
+    assert "python -m h2r_bench.run --task pick_place" in captured.err
+    assert run.main(arguments, fake) == 0
+    assert [r.trial for r in records_in(tmp_path, "test_run.Interrupting")] == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("which", ["none", "failures", "all"])
+def test_videos(tmp_path: Path, which: str) -> None:
+    run.main(command(tmp_path, "--trials", "6", "--video", which), fake)
+    filmed = {path.name for path in (tmp_path / "videos").rglob("*") if path.is_file()}
+    wanted = {
+        f"trial_{record.trial:03d}.mp4"
+        for record in records_in(tmp_path)
+        if which == "all" or (which == "failures" and not record.success)
+    }
+    assert filmed == wanted
+    for path in (tmp_path / "videos").rglob("*.mp4"):
+        assert imageio.v3.imread(path, plugin="pyav").shape == (FakeEnv.horizon, 24, 64, 3)
+
+
+BAD = {
+    "task": (("--task", "pick_plac"), "Did you mean 'pick_place'?"),
+    "policy": (("--policy", "rendom"), "Did you mean 'random'?"),
+    "module": (("--policy", "no_such_module:Agent"), "no_such_module"),
+    "class": (("--policy", "h2r_bench.policies.random_agent:Nobody"), "has no 'Nobody'"),
+    "no agent": (("--policy", "pathlib:Path"), "needs the methods reset and predict"),
+    "no trials": (("--trials", "0"), "--trials must be at least 1"),
+    "seed": (("--seed", "-1"), "--seed must not be negative"),
+    "shift": (("--shift", "nan"), "--shift must be a distance"),
+    "missing weights": (("--weights", "/no/such/weights"), "no such file or folder"),
+    "needless weights": (("--weights", "/"), "has no weights to load"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], case: str) -> None:
+    extra, message = BAD[case]
+    assert run.main([*command(tmp_path / "out"), *extra], fake) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert message in captured.err
+    assert captured.err.startswith("error: ")
+    assert captured.err.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "extra",
+    [("--trials", "many"), ("--cue", "smell"), ("--demo", "x"), ("--video", "x"), ("--nonsense",)],
+    ids=" ".join,
+)
+def test_bad_options_exit_with_2(tmp_path: Path, extra: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        run.main([*command(tmp_path / "out"), *extra], fake)
+    assert caught.value.code == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_out_behind_a_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("mine")
+    assert run.main(command(tmp_path / "file" / "out"), fake) == 2
+    assert "is in the way" in capsys.readouterr().err
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_out_without_permission(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # root may write everywhere
+    assert run.main(command(tmp_path / "out"), fake) == 2
+    assert "cannot be written to" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_damaged_log_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run.main(command(tmp_path, "--trials", "2"), fake)
+    log = tmp_path / "trials" / TASK / "random.jsonl"
+    log.write_text("rubbish\n" + log.read_text())
+    before = log.read_bytes()
+    capsys.readouterr()
+    assert run.main(command(tmp_path), fake) == 2
+    assert "line 1: not a trial record" in capsys.readouterr().err
+    assert log.read_bytes() == before
+
+
+class OldWorld(RandomAgent):
+    """Trained elsewhere, long ago."""
+
+    world = -1
+    weights_hash = "abc"
+
+
+def test_weights_of_another_world_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run.main(command(tmp_path, "--trials", "1", policy="test_run:OldWorld"), fake)
+    assert "trained on world version -1" in " ".join(capsys.readouterr().err.split())
+    assert records_in(tmp_path, "test_run.OldWorld")[0].weights == "abc"
+
+
+@pytest.mark.parametrize("kind", ["empty", "damaged"])
+def test_h2r_says_what_is_wrong_with_its_weights(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    weights = tmp_path / "weights"
+    weights.mkdir()
+    if kind == "damaged":
+        for name in ("manifest.json", "vpm.safetensors"):
+            (weights / name).write_text("rubbish")
+    assert run.main(command(tmp_path / "out", "--weights", str(weights), policy="h2r"), fake) == 2
+    assert "error: cannot load h2r: " in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def python_run(out: Path, *extra: str) -> list[str]:
+    return [sys.executable, "-m", "h2r_bench.run", *command(out, *extra)]
+
+
+def test_two_processes_agree_and_are_quiet(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        done = subprocess.run(
+            python_run(tmp_path / name, "--trials", "2"),
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert len(done.stdout.splitlines()) == 1
+        assert "Error" not in done.stderr
+        assert "Warning" not in done.stderr
+    assert records_in(tmp_path / "a") == records_in(tmp_path / "b")
+
+
+def test_ctrl_c_of_a_real_run(tmp_path: Path) -> None:
+    process = subprocess.Popen(python_run(tmp_path, "--trials", "500"), stderr=subprocess.PIPE, text=True)
+    log = tmp_path / "trials" / TASK / "random.jsonl"
+    for _ in range(1200):
+        if log.exists() and log.read_bytes().count(b"\n") >= 1:
+            break
+        with_timeout(process)
+    os.kill(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    assert "Traceback" not in stderr
+    assert "trials are kept" in stderr
+    for line in log.read_text().splitlines():
+        json.loads(line)
+
+
+def with_timeout(process: subprocess.Popen[str]) -> None:
+    """Wait a moment; fail when the process ended by itself."""
+    try:
+        process.wait(0.1)
+    except subprocess.TimeoutExpired:
+        return
+    raise AssertionError(f"ended early with {process.returncode}")
