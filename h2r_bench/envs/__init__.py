@@ -1,0 +1,8 @@
+"""The world: scene, robot, hand, objects, tasks, demonstrator, rendering."""
+
+from h2r_bench.envs import gl
+
+WORLD_VERSION = 1
+"""Bumped by any change that alters images, physics or the meaning of a task."""
+
+gl.configure()  # before any module here imports MuJoCo or dm_control, which read the choice once
