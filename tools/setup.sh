@@ -39,7 +39,7 @@ apt() {
     log=$(mktemp)
     "${root[@]}" apt-get update -qq
     "${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$@" \
-        | tee "$log" | sed -un '/^\(Setting up\|E:\)/p'
+        | tee "$log" | sed -unE '/^(Setting up|E:)/p'
     megabytes=$(awk '/^Fetched/ {n = $2; gsub(",", "", n); print ($3 == "kB" ? n / 1000 : n)}' "$log")
     megabytes=${megabytes:-0}
     rm -f "$log"
@@ -83,7 +83,7 @@ graphics() {
 packages() {
     local log=$venv/setup-$kind.log
     $venv/bin/pip install --disable-pip-version-check --progress-bar off --editable "$what" 2>&1 \
-        | tee "$log" | sed -un '/^\(Collecting\|Installing\|Successfully built\|ERROR\|error\)/p' | cut -c 1-150
+        | tee "$log" | sed -unE '/^(Collecting|Installing|Successfully built|ERROR|error)/s/^(.{1,150}).*/\1/p'
     megabytes=$(awk '/^ *Downloading / {
         n = $(NF - 1); sub(/^\(/, "", n); unit = $NF
         sum += n * (unit ~ /^GB/ ? 1000 : unit ~ /^MB/ ? 1 : unit ~ /^kB/ ? 0.001 : 0.000001)
