@@ -18,9 +18,9 @@ HUMAN_CAMERA = "human_view"
 
 CAMERA_POSITION = (1.34, 0.0, 0.66)
 """Third-person front camera [m], robot base frame: it looks back at the table, as in H&R."""
-CAMERA_TARGET = (0.48, 0.0, 0.06)
+CAMERA_TARGET = (0.48, 0.0, 0.08)
 """The point the camera looks at [m]."""
-CAMERA_FOVY = 26.5
+CAMERA_FOVY = 28.0
 """Vertical field of view [degrees]: tight, so that open and closed fingers are told apart at 128x128."""
 
 _TEXTURE_PIXELS = 256

@@ -18,6 +18,9 @@ _GAP_RAISED = 0.028
 _GAP_PAINTED = 0.01
 """Free room around mats and marks [m]."""
 
+_VISIBLE_HALF_WIDTH = 0.235
+"""No footprint reaches further to the side than this [m]: there the square image ends."""
+
 _TOO_ALIKE: dict[str, tuple[str, ...]] = {
     "linen": ("white",),
     "beech": ("white", "yellow", "orange"),
@@ -85,6 +88,8 @@ def _place_all(rng: np.random.Generator, kinds: Sequence[str]) -> list[tuple[flo
 
 def _is_free(place: tuple[float, float], kind: str, placed: dict[int, tuple[float, float]], kinds: Sequence[str]) -> bool:
     shape = KINDS.get(kind)
+    if abs(place[1]) + shape.radius > _VISIBLE_HALF_WIDTH:
+        return False
     for other, where in placed.items():
         neighbour = KINDS.get(kinds[other])
         gap = _GAP_RAISED if shape.free and neighbour.free else _GAP_PAINTED

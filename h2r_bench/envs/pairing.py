@@ -113,7 +113,7 @@ def draw_pair(
     shift_cm: float,
     solver: InverseKinematics,
     *,
-    stage_for: Callable[[tuple[str, ...], str], Stage] = Stage,
+    stage_for: Callable[[tuple[str, ...]], Stage] = Stage,
     as_person: bool = True,
 ) -> Pair:
     """Draw a scene and let the demonstrator play it; redraw what fails or is solved already.
@@ -124,7 +124,7 @@ def draw_pair(
         cue: whether the scene or only the video says what to do.
         shift_cm: layout shift between the two scenes [cm].
         solver: inverse kinematics to use.
-        stage_for: gives the compiled stage for kinds and hand side.
+        stage_for: gives the compiled stage for kinds of props.
         as_person: put things back in the robot's scene as a person would; without it the scenes are equal
             (apart from the shift).
 
@@ -137,7 +137,7 @@ def draw_pair(
         robot_scene = shift_layout(rng, scene, shift_cm)
         if as_person:
             robot_scene = put_back(rng, robot_scene)
-        stage = stage_for(scene.kinds, hand.side)
+        stage = stage_for(scene.kinds)
         stage.dress(scene)
         simulation = Simulation(stage, solver)
         if any(satisfied_at_rest(simulation, task, each, goal, style) for each in (robot_scene, scene)):

@@ -19,7 +19,7 @@ from h2r_bench.envs.splits import RGB
 from h2r_bench.types import FloatArray
 
 _PRISTINE_LIMIT = 12
-_pristine: OrderedDict[tuple[tuple[str, ...], str], mujoco.MjModel] = OrderedDict()
+_pristine: OrderedDict[tuple[str, ...], mujoco.MjModel] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -71,12 +71,12 @@ def prop_body(index: int) -> str:
     return f"prop{index}"
 
 
-def compose(kinds: tuple[str, ...], hand_side: str) -> mjcf.RootElement:
+def compose(kinds: tuple[str, ...]) -> mjcf.RootElement:
     """Arena, robot, hand and props put together."""
     root = build_arena()
     arm = build_arm()
     root.attach(arm)
-    attach_hand(root, side=hand_side)
+    attach_hand(root)
     for index, name in enumerate(kinds):
         kind = KINDS.get(name)
         prop = mjcf.RootElement(model=prop_body(index))
@@ -90,25 +90,23 @@ def compose(kinds: tuple[str, ...], hand_side: str) -> mjcf.RootElement:
     return root
 
 
-def _pristine_model(kinds: tuple[str, ...], hand_side: str) -> mujoco.MjModel:
+def _pristine_model(kinds: tuple[str, ...]) -> mujoco.MjModel:
     """The compiled model of these kinds, from a small process-wide cache. Never modified: copy it."""
-    key = (kinds, hand_side)
-    if key not in _pristine:
-        root = compose(kinds, hand_side)
-        _pristine[key] = mujoco.MjModel.from_xml_string(root.to_xml_string(), root.get_assets())
+    if kinds not in _pristine:
+        root = compose(kinds)
+        _pristine[kinds] = mujoco.MjModel.from_xml_string(root.to_xml_string(), root.get_assets())
         if len(_pristine) > _PRISTINE_LIMIT:
             _pristine.popitem(last=False)
-    _pristine.move_to_end(key)
-    return _pristine[key]
+    _pristine.move_to_end(kinds)
+    return _pristine[kinds]
 
 
 class Stage:
     """One compiled model with the indices needed to play on it. Colours are set per scene."""
 
-    def __init__(self, kinds: tuple[str, ...], hand_side: str = "right") -> None:
+    def __init__(self, kinds: tuple[str, ...]) -> None:
         self.kinds = kinds
-        self.hand_side = hand_side
-        self.model = copy.deepcopy(_pristine_model(kinds, hand_side))
+        self.model = copy.deepcopy(_pristine_model(kinds))
         model = self.model
         self.tool_site = model.site("panda/tool").id
         self.arm_qpos = np.array([model.joint(f"panda/{name}").qposadr[0] for name in ARM_JOINTS])

@@ -21,14 +21,22 @@ if TYPE_CHECKING:
     from h2r_bench.envs.simulation import Simulation
 
 
+_FINE_SAMPLES = 4
+"""Samples a pixel of fine rendering."""
+
+
 class Views:
     """The cameras of one stage at one image size."""
 
-    def __init__(self, stage: Stage, image_size: tuple[int, int], *, shadows: bool = True) -> None:
-        """Prepare for `image_size` (width, height) [pixels]. Raises GLUnavailableError without OpenGL."""
+    def __init__(self, stage: Stage, image_size: tuple[int, int], *, fine: bool = False) -> None:
+        """Prepare for `image_size` (width, height) [pixels]; `fine` adds shadows and smooth edges.
+
+        Raises GLUnavailableError without OpenGL.
+        """
         self.stage = stage
         width, height = image_size
-        self._renderer = CameraRenderer(stage.model, width, height, shadows=shadows)
+        stage.model.vis.quality.offsamples = _FINE_SAMPLES if fine else 0
+        self._renderer = CameraRenderer(stage.model, width, height, shadows=fine)
         camera = stage.model.camera(HUMAN_CAMERA)
         self._camera_id = int(camera.id)
         self._camera_home = (camera.pos.copy(), camera.quat.copy())
@@ -54,9 +62,11 @@ class Views:
     ) -> UInt8Array:
         """The hand doing what the robot did in `rollout`, shape (T, H, W, 3). Moves the simulation's data."""
         self._move_camera(camera)
+        rotations = matrix_from_6d(rollout.state[:, 3:9])
+        puppet.begin(rotations)
         frames = []
-        for qpos, state in zip(rollout.qpos, rollout.state, strict=True):
-            puppet.set(simulation.data, state[:3], matrix_from_6d(state[3:9]), float(state[9]))
+        for qpos, state, rotation in zip(rollout.qpos, rollout.state, rotations, strict=True):
+            puppet.set(simulation.data, state[:3], rotation, float(state[9]))
             self._pose(simulation, qpos)
             frames.append(
                 self._renderer.render(simulation.data, HUMAN_CAMERA, show_hand=True, show_robot=False)
