@@ -1,4 +1,4 @@
-"""Table, surroundings, light and cameras. Textures are drawn from fixed seeds, so no image files are shipped."""
+"""Table, surroundings, light and cameras. Textures are drawn from fixed seeds: no image files are shipped."""
 
 from __future__ import annotations
 
@@ -86,9 +86,14 @@ def build_arena() -> mjcf.RootElement:
     root.visual.get_children("global").set_attributes(offwidth=1280, offheight=960)
     _add_surfaces(root)
     root.worldbody.add(
-        "light", name="lamp", pos=(0.9, -0.5, 1.6), dir=(-0.27, 0.33, -1.0), diffuse=(0.45, 0.45, 0.43),
-        castshadow=True, type="directional",
-    )  # fmt: skip
+        "light",
+        name="lamp",
+        pos=(0.9, -0.5, 1.6),
+        dir=(-0.27, 0.33, -1.0),
+        diffuse=(0.45, 0.45, 0.43),
+        castshadow=True,
+        type="directional",
+    )
     axes = look_at(np.array(CAMERA_POSITION), np.array(CAMERA_TARGET))
     for name in (ROBOT_CAMERA, HUMAN_CAMERA):
         root.worldbody.add("camera", name=name, pos=CAMERA_POSITION, xyaxes=axes, fovy=CAMERA_FOVY)
@@ -101,10 +106,31 @@ def _add_surfaces(root: mjcf.RootElement) -> None:
         root.asset.add("texture", name=name, type="2d", file=png)
         root.asset.add("material", name=name, texture=name, texrepeat=(3, 3), specular=0.1, shininess=0.1)
     world = root.worldbody
-    world.add("geom", name="table", type="box", size=(0.55, 0.75, 0.02), pos=(0.42, 0, -0.02),
-              material=TRAIN_TABLES[0], friction=(0.8, 0.01, 0.0005))  # fmt: skip
+    world.add(
+        "geom",
+        name="table",
+        type="box",
+        size=(0.55, 0.75, 0.02),
+        pos=(0.42, 0, -0.02),
+        material=TRAIN_TABLES[0],
+        friction=(0.8, 0.01, 0.0005),
+    )
     seen = {"contype": 0, "conaffinity": 0}
-    world.add("geom", name="floor", type="plane", size=(4, 4, 0.1), pos=(0, 0, -0.75), rgba=(0.35, 0.33, 0.31, 1),
-              **seen)  # fmt: skip
-    world.add("geom", name="wall", type="box", size=(0.02, 4, 2.5), pos=(-0.75, 0, 0.5), rgba=(0.62, 0.64, 0.66, 1),
-              **seen)  # fmt: skip
+    world.add(
+        "geom",
+        name="floor",
+        type="plane",
+        size=(4, 4, 0.1),
+        pos=(0, 0, -0.75),
+        rgba=(0.35, 0.33, 0.31, 1),
+        **seen,
+    )
+    world.add(
+        "geom",
+        name="wall",
+        type="box",
+        size=(0.02, 4, 2.5),
+        pos=(-0.75, 0, 0.5),
+        rgba=(0.62, 0.64, 0.66, 1),
+        **seen,
+    )

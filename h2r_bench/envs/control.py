@@ -67,10 +67,15 @@ class InverseKinematics:
         self._tool.set_target(mink.SE3.from_rotation_and_translation(rotation, pose.position))
         tasks = [self._tool, self._posture]
         for _ in range(_MAX_ITERATIONS):
-            velocity = mink.solve_ik(self._configuration, tasks, 1.0, "daqp", damping=1e-6, limits=self._limits)
+            velocity = mink.solve_ik(
+                self._configuration, tasks, 1.0, "daqp", damping=1e-6, limits=self._limits
+            )
             self._configuration.integrate_inplace(velocity, 1.0)
             error = self._tool.compute_error(self._configuration)
-            if np.linalg.norm(error[:3]) < _POSITION_TOLERANCE and np.linalg.norm(error[3:]) < _ROTATION_TOLERANCE:
+            if (
+                np.linalg.norm(error[:3]) < _POSITION_TOLERANCE
+                and np.linalg.norm(error[3:]) < _ROTATION_TOLERANCE
+            ):
                 break
         return np.array(self._configuration.q[: len(ARM_JOINTS)])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import gymnasium
 import numpy as np
@@ -51,10 +51,10 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
     """A Franka arm at a table, and a human video of what to do there.
 
     `reset` draws a scene, lets the demonstrator play it as a human hand, puts things back, and hands out the
-    video in `info["demonstration"]` and, 30 frames at a time, in the observation. A trial lasts as long as the
-    demonstration plus 2 s, with no early end; success is judged at the end (`info["is_success"]`).
+    video in `info["demonstration"]` and, 30 frames at a time, in the observation. A trial lasts as long as
+    the demonstration plus 2 s, with no early end; success is judged at the end (`info["is_success"]`).
 
-    Observation (preset `image`): see `h2r_bench.types.Observation`. Preset `state`, for reinforcement learning:
+    Observation (preset `image`): see `h2r_bench.types.Observation`. Preset `state`, for learning without images:
 
     | key | dtype | shape | meaning |
     |---|---|---|---|
@@ -106,7 +106,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         self.render_mode = render_mode
         self.limits = limits
         self._fine = fine
-        self.action_space = action_space(limits)
+        self.action_space = cast("spaces.Space[Float32Array]", action_space(limits))
         self.observation_space = observation_space(image_size) if obs == "image" else _state_preset_space()
         self._solver = InverseKinematics()
         self._stage: Stage | None = None
@@ -128,7 +128,9 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         if options:
             raise ValueError(f"reset takes no options, got {sorted(options)}")
         rng = self.np_random
-        self.pair = draw_pair(rng, self.task, self.cue, self.shift_cm, self._solver, stage_for=self._stage_for)
+        self.pair = draw_pair(
+            rng, self.task, self.cue, self.shift_cm, self._solver, stage_for=self._stage_for
+        )
         self.instruction = self.task.instruction(self.pair.human_scene, self.pair.goal)
         self._instruction_code = encode_instruction(self.instruction)
         self.demonstration = self._film()
@@ -152,7 +154,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         if not self._live:
             raise gymnasium.error.ResetNeeded("call reset() first: this trial has not begun or is over")
         wanted = _checked_action(action)
-        failure, clipped = "", ()
+        failure, clipped = "", tuple[str, ...]()
         try:
             clipped = self.simulation.step(*from_action(wanted))
         except PhysicsError:
@@ -166,7 +168,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         reward = float(truncated and info["is_success"])
         return self._observe(), reward, bool(failure), truncated, info
 
-    def render(self) -> UInt8Array:  # type: ignore[override]
+    def render(self) -> UInt8Array:
         """The robot view, shape (H, W, 3), whatever the observation preset."""
         if self._image is None:
             self._image = self._camera_views().robot(self.simulation)
@@ -216,7 +218,9 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         frames = np.zeros((len(pair.rollout), 0, 0, 3), np.uint8)
         if self.obs_preset == "image":
             puppet = HandPuppet(pair.stage.model, pair.hand)
-            frames = self._camera_views().human_video(pair.human_simulation, pair.rollout, puppet, pair.camera)
+            frames = self._camera_views().human_video(
+                pair.human_simulation, pair.rollout, puppet, pair.camera
+            )
         return Demonstration(frames, CONTROL_HZ, self.instruction, truth)
 
     def _observe(self) -> dict[str, Any]:
@@ -251,7 +255,9 @@ def ground_truth(pair: Pair) -> GroundTruth:
     seen = rollout.trace[: len(rollout)]
     rotvec = matrix_to_rotvec(np.stack([snapshot.tool_matrix for snapshot in seen]))
     position = np.stack([snapshot.tool_position for snapshot in seen])
-    props = [np.concatenate([s.prop_position, s.prop_matrix[..., 0], s.prop_matrix[..., 1]], axis=1) for s in seen]
+    props = [
+        np.concatenate([s.prop_position, s.prop_matrix[..., 0], s.prop_matrix[..., 1]], axis=1) for s in seen
+    ]
     return GroundTruth(
         tool_pose=np.concatenate([position, rotvec], axis=1).astype(np.float32),
         opening=np.array([snapshot.opening for snapshot in seen], np.float32),

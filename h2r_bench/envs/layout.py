@@ -10,6 +10,7 @@ import numpy as np
 from h2r_bench.envs.props import KINDS
 from h2r_bench.envs.scene import PropSpec, SceneSpec
 from h2r_bench.envs.splits import HELD_OUT_AREA, RGB, TABLE_AREA, TRAIN_COLORS, TRAIN_TABLES, TRAIN_WALLS
+from h2r_bench.types import FloatArray
 
 _TRIES = 3000
 _TRIES_EACH = 12
@@ -86,7 +87,9 @@ def _place_all(rng: np.random.Generator, kinds: Sequence[str]) -> list[tuple[flo
     return [placed[index] for index in range(len(kinds))]
 
 
-def _is_free(place: tuple[float, float], kind: str, placed: dict[int, tuple[float, float]], kinds: Sequence[str]) -> bool:
+def _is_free(
+    place: tuple[float, float], kind: str, placed: dict[int, tuple[float, float]], kinds: Sequence[str]
+) -> bool:
     shape = KINDS.get(kind)
     if abs(place[1]) + shape.radius > _VISIBLE_HALF_WIDTH:
         return False
@@ -102,7 +105,7 @@ def dress_scene(
     rng: np.random.Generator,
     kinds: Sequence[str],
     places: Sequence[tuple[float, float]],
-    yaws: Sequence[float],
+    yaws: Sequence[float] | FloatArray,
 ) -> SceneSpec:
     """Give placed props colours and surroundings. Props that share colour and kind never occur."""
     around = sample_surroundings(rng)

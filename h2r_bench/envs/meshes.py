@@ -33,7 +33,9 @@ def franka_mesh_dir() -> Path:
     """The Panda meshes that gymnasium-robotics carries. Found without importing the package (it is slow)."""
     spec = importlib.util.find_spec("gymnasium_robotics")
     if spec is None or spec.origin is None:
-        raise FileNotFoundError("gymnasium-robotics carries the robot's meshes: pip install gymnasium-robotics")
+        raise FileNotFoundError(
+            "gymnasium-robotics carries the robot's meshes: pip install gymnasium-robotics"
+        )
     return Path(spec.origin).parent / "envs/assets/kitchen_franka/franka_assets/meshes"
 
 

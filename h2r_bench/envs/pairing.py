@@ -84,7 +84,7 @@ def put_back(rng: np.random.Generator, scene: SceneSpec) -> SceneSpec:
 
 
 def shift_layout(rng: np.random.Generator, scene: SceneSpec, shift_cm: float) -> SceneSpec:
-    """The scene with its whole layout moved by `shift_cm` [cm] in a random direction, and turned in proportion."""
+    """The scene with its whole layout moved by `shift_cm` [cm] some way, and turned in proportion."""
     direction = rng.uniform(-np.pi, np.pi)
     turn = rng.uniform(-1, 1) * SHIFT_ANGLE_PER_CM * shift_cm
     if shift_cm == 0:
@@ -145,5 +145,7 @@ def draw_pair(
         rollout = play(simulation, task, scene, goal, style)
         if rollout.judgement.success:
             return Pair(scene, robot_scene, goal, style, hand, camera, rollout, stage, simulation)
-    raise NoSceneError(f"no playable scene of {task.name} in {_DRAWS} draws: the last failed because "
-                       f"{rollout.judgement.failure!r}")  # fmt: skip
+    raise NoSceneError(
+        f"no playable scene of {task.name} in {_DRAWS} draws: the last failed because "
+        f"{rollout.judgement.failure!r}"
+    )

@@ -63,7 +63,11 @@ KINDS: Registry[PropKind] = Registry("prop kind")
 
 
 def _box(
-    body: mjcf.Element, name: str, half: tuple[float, float, float], pos: tuple[float, float, float], **extra: object
+    body: mjcf.Element,
+    name: str,
+    half: tuple[float, float, float],
+    pos: tuple[float, float, float],
+    **extra: object,
 ) -> mjcf.Element:
     return body.add("geom", name=name, type="box", size=half, pos=pos, **{"rgba": PLAIN, **extra})
 
@@ -85,7 +89,15 @@ def _cube(body: mjcf.Element) -> None:
 def _pen(body: mjcf.Element) -> None:
     _box(body, "tint", (0.05, 0.0075, 0.0075), (0, 0, 0), **_solid(0.03))
     _box(body, "clip", (0.014, 0.002, 0.0079), (-0.032, 0, 0), **_paint() | {"rgba": INK})
-    body.add("geom", name="tip", type="capsule", fromto=(0.05, 0, 0, 0.06, 0, 0), size=(0.004,), **_paint(), rgba=INK)
+    body.add(
+        "geom",
+        name="tip",
+        type="capsule",
+        fromto=(0.05, 0, 0, 0.06, 0, 0),
+        size=(0.004,),
+        **_paint(),
+        rgba=INK,
+    )
 
 
 def _block(body: mjcf.Element) -> None:
@@ -95,7 +107,9 @@ def _block(body: mjcf.Element) -> None:
 
 def _puck(body: mjcf.Element) -> None:
     body.add("geom", name="tint", type="cylinder", size=(0.038, 0.02), rgba=PLAIN, **_solid(0.15))
-    body.add("geom", name="top", type="cylinder", size=(0.022, 0.0004), pos=(0, 0, 0.0202), **_paint(), rgba=PAPER)
+    body.add(
+        "geom", name="top", type="cylinder", size=(0.022, 0.0004), pos=(0, 0, 0.0202), **_paint(), rgba=PAPER
+    )
 
 
 def _key(body: mjcf.Element) -> None:
@@ -129,21 +143,40 @@ def _banana(body: mjcf.Element) -> None:
         ends = (*points[i], 0.0, *points[i + 1], 0.0)
         name = f"tint{i}"
         body.add("geom", name=name, type="capsule", fromto=ends, size=(radius,), rgba=PLAIN, **_solid(0.024))
-    body.add("geom", name="stalk", type="capsule", fromto=(*points[5], 0, *(points[5] * 1.14), 0), size=(0.005,),
-             rgba=INK, **_paint())  # fmt: skip
+    body.add(
+        "geom",
+        name="stalk",
+        type="capsule",
+        fromto=(*points[5], 0, *(points[5] * 1.14), 0),
+        size=(0.005,),
+        rgba=INK,
+        **_paint(),
+    )
 
 
 def _lemon(body: mjcf.Element) -> None:
-    body.add("geom", name="tint", type="ellipsoid", size=(0.034, 0.024, 0.024), rgba=PLAIN, mass=0.09,
-             friction=(0.9, 0.02, 0.002), condim=6)  # fmt: skip
+    body.add(
+        "geom",
+        name="tint",
+        type="ellipsoid",
+        size=(0.034, 0.024, 0.024),
+        rgba=PLAIN,
+        mass=0.09,
+        friction=(0.9, 0.02, 0.002),
+        condim=6,
+    )
 
 
 def _can(body: mjcf.Element) -> None:
     body.add("geom", name="tint", type="cylinder", size=(0.026, 0.035), rgba=PLAIN, **_solid(0.09))
-    body.add("geom", name="lid", type="cylinder", size=(0.023, 0.0005), pos=(0, 0, 0.0353), **_paint(), rgba=PAPER)
+    body.add(
+        "geom", name="lid", type="cylinder", size=(0.023, 0.0005), pos=(0, 0, 0.0353), **_paint(), rgba=PAPER
+    )
 
 
-def _ring(body: mjcf.Element, radius: float, low: float, high: float, thickness: float, count: int, mass: float) -> None:
+def _ring(
+    body: mjcf.Element, radius: float, low: float, high: float, thickness: float, count: int, mass: float
+) -> None:
     """A wall of `count` boxes around the z axis, from `low` to `high` [m]."""
     half_width = radius * np.tan(np.pi / count) + thickness
     for i in range(count):
@@ -161,8 +194,18 @@ def _ring(body: mjcf.Element, radius: float, low: float, high: float, thickness:
 
 
 def _plate(body: mjcf.Element) -> None:
-    body.add("geom", name="tint", type="cylinder", size=(0.068, 0.003), pos=(0, 0, 0.003), rgba=PLAIN, **_solid(0.4))
-    body.add("geom", name="well", type="cylinder", size=(0.05, 0.0004), pos=(0, 0, 0.0062), **_paint(), rgba=PAPER)
+    body.add(
+        "geom",
+        name="tint",
+        type="cylinder",
+        size=(0.068, 0.003),
+        pos=(0, 0, 0.003),
+        rgba=PLAIN,
+        **_solid(0.4),
+    )
+    body.add(
+        "geom", name="well", type="cylinder", size=(0.05, 0.0004), pos=(0, 0, 0.0062), **_paint(), rgba=PAPER
+    )
     _ring(body, 0.068, 0.003, 0.011, 0.003, 16, 0.1)
 
 
@@ -175,7 +218,15 @@ def _tray(body: mjcf.Element) -> None:
 
 
 def _cup(body: mjcf.Element) -> None:
-    body.add("geom", name="floor", type="cylinder", size=(0.044, 0.002), pos=(0, 0, 0.002), rgba=PAPER, **_solid(0.25))
+    body.add(
+        "geom",
+        name="floor",
+        type="cylinder",
+        size=(0.044, 0.002),
+        pos=(0, 0, 0.002),
+        rgba=PAPER,
+        **_solid(0.25),
+    )
     _ring(body, 0.045, 0.0, 0.045, 0.002, 16, 0.15)
 
 
@@ -186,7 +237,9 @@ def _mat(body: mjcf.Element) -> None:
 
 def _dial(body: mjcf.Element) -> None:
     """A painted disc with a pointer along +x: the mark an object is turned to."""
-    body.add("geom", name="disc", type="cylinder", size=(0.085, 0.0003), pos=(0, 0, 0.0003), **_paint(), rgba=PAPER)
+    body.add(
+        "geom", name="disc", type="cylinder", size=(0.085, 0.0003), pos=(0, 0, 0.0003), **_paint(), rgba=PAPER
+    )
     _box(body, "tint", (0.028, 0.011, 0.0006), (0.056, 0, 0.0006), **_paint())
     _box(body, "tint_line", (0.084, 0.0035, 0.0005), (0, 0, 0.0005), **_paint())
 
@@ -203,10 +256,28 @@ for _kind in (
     PropKind("lemon", _lemon, 0.034, 0.024, symmetry=_HALF, half_height=0.024),
     PropKind("can", _can, 0.026, 0.035, symmetry=0.0, half_height=0.035, grasp_below=0.005),
     PropKind("plate", _plate, 0.072, 0.0, symmetry=0.0, inner=(0.055, 0.055), surface=0.006, rim=0.011),
-    PropKind("tray", _tray, 0.086, 0.0, symmetry=_HALF, inner=(0.068, 0.053), surface=0.004, rim=0.025,
-             preposition="in"),  # fmt: skip
-    PropKind("cup", _cup, 0.048, 0.0, symmetry=0.0, inner=(0.043, 0.043), surface=0.004, rim=0.045,
-             preposition="in"),  # fmt: skip
+    PropKind(
+        "tray",
+        _tray,
+        0.086,
+        0.0,
+        symmetry=_HALF,
+        inner=(0.068, 0.053),
+        surface=0.004,
+        rim=0.025,
+        preposition="in",
+    ),
+    PropKind(
+        "cup",
+        _cup,
+        0.048,
+        0.0,
+        symmetry=0.0,
+        inner=(0.043, 0.043),
+        surface=0.004,
+        rim=0.045,
+        preposition="in",
+    ),
     PropKind("mat", _mat, 0.065, 0.0, free=False, symmetry=_QUARTER, inner=(0.03, 0.03), preposition="on"),
     PropKind("dial", _dial, 0.085, 0.0, free=False),
 ):

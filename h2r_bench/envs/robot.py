@@ -59,7 +59,7 @@ _FIRST_COLLIDING_LINK = 5
 
 
 def build_arm(*, visual: bool = True, gripper: bool = True) -> mjcf.RootElement:
-    """The robot as an mjcf model. Without `visual` and `gripper` it is the bare chain for inverse kinematics."""
+    """The robot as an mjcf model; without `visual` and `gripper` the bare chain for inverse kinematics."""
     root = mjcf.RootElement(model="panda")
     root.compiler.angle = "radian"
     root.compiler.autolimits = True

@@ -10,13 +10,13 @@ from typing import Any
 import mujoco
 import numpy as np
 from dm_control import mjcf
+from numpy.typing import NDArray
 
 from h2r_bench.envs.arena import build_arena
 from h2r_bench.envs.hand import attach_hand
 from h2r_bench.envs.props import KINDS, TINTED, PropKind
 from h2r_bench.envs.robot import ARM_JOINTS, build_arm
 from h2r_bench.envs.splits import RGB
-from h2r_bench.types import FloatArray
 
 _PRISTINE_LIMIT = 12
 _pristine: OrderedDict[tuple[str, ...], mujoco.MjModel] = OrderedDict()
@@ -118,17 +118,17 @@ class Stage:
         self.prop_of_geom = self._map_geoms()
         self.gripper_geom = self._gripper_geoms()
 
-    def _map_geoms(self) -> FloatArray:
+    def _map_geoms(self) -> NDArray[np.int64]:
         """For each geom the index of its prop, or -1: shape (ngeom,)."""
-        owner = np.full(self.model.ngeom, -1)
+        owner = np.full(self.model.ngeom, -1, np.int64)
         for index, body in enumerate(self.bodies):
             owner[self.model.geom_bodyid == body] = index
         return owner
 
-    def _gripper_geoms(self) -> FloatArray:
+    def _gripper_geoms(self) -> NDArray[np.bool_]:
         """Whether each geom belongs to the hand or a finger of the robot: shape (ngeom,)."""
         bodies = [self.model.body(f"panda/{name}").id for name in ("hand", "left_finger", "right_finger")]
-        return np.isin(self.model.geom_bodyid, bodies)
+        return np.isin(np.asarray(self.model.geom_bodyid), bodies)
 
     def free_qpos(self, index: int) -> int | None:
         """Address of prop `index`'s free joint in qpos; None for painted ones."""

@@ -154,7 +154,9 @@ class ScriptPlayer:
         pose = self._between(waypoint, self._step / motion)
         # The gripper acts on arrival: it keeps what it did on the way.
         arrived = self._step > motion or not self._clock.dwell[self._index]
-        gripper = waypoint.gripper if arrived or self._index == 0 else self._waypoints[self._index - 1].gripper
+        gripper = (
+            waypoint.gripper if arrived or self._index == 0 else self._waypoints[self._index - 1].gripper
+        )
         if self._step >= motion + self._clock.dwell[self._index]:
             self._from, self._to = self._to, None
             self._index, self._step = self._index + 1, 0
@@ -168,7 +170,7 @@ class ScriptPlayer:
         if waypoint.bow:
             sideways = np.array([-way[1], way[0], 0.0])
             position = position + self._style.curvature * np.sin(np.pi * share) * sideways
-        # Never the short way round: scripts keep their yaws where wrist and arm can go, and so the way between.
+        # Never the short way round: scripts keep yaws where wrist and arm can go, and so all between.
         rotvec = self._from.rotvec + share * (self._to.rotvec - self._from.rotvec)
         return ToolPose(position + self._shake(), rotvec)
 
@@ -176,4 +178,4 @@ class ScriptPlayer:
         keep = np.exp(-1.0 / _TREMOR_STEPS)
         kick = self._rng.standard_normal(3) * self._style.tremor * np.sqrt(1 - keep**2)
         self._tremor = keep * self._tremor + kick
-        return self._tremor * np.array([1.0, 1.0, 0.5])
+        return np.asarray(self._tremor * (1.0, 1.0, 0.5))

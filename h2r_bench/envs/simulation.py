@@ -51,7 +51,9 @@ class Snapshot:
 class Simulation:
     """One robot, one scene, one clock. Takes the absolute actions of the seam."""
 
-    def __init__(self, stage: Stage, solver: InverseKinematics, limits: MotionLimits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self, stage: Stage, solver: InverseKinematics, limits: MotionLimits = DEFAULT_LIMITS
+    ) -> None:
         self.stage = stage
         self.limits = limits
         self.data = mujoco.MjData(stage.model)
@@ -106,7 +108,10 @@ class Simulation:
         finger = float(np.clip(aim, self._finger - reach, self._finger + reach))
         self._interpolate(goal, finger)
         self._joints, self._finger = goal, finger
-        if not np.isfinite(self.data.qpos).all() or self.data.warning.number[mujoco.mjtWarning.mjWARN_BADQACC]:
+        if (
+            not np.isfinite(self.data.qpos).all()
+            or self.data.warning.number[mujoco.mjtWarning.mjWARN_BADQACC]
+        ):
             raise PhysicsError("the simulation became unstable")
         return held
 

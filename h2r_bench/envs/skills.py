@@ -62,8 +62,8 @@ def pick(snapshot: Snapshot, scene: SceneSpec, index: int) -> list[Waypoint]:
     return [
         Waypoint("approach", _over(snapshot, index, height + HOVER, yaw), 1.0, correct=seek(HOVER), bow=True),
         Waypoint("descend", grasp, 1.0, pace=0.1, dwell=0.1, correct=seek(0.0)),
-        Waypoint("grasp", grasp, 0.0, dwell=_CLOSE_TIME, correct=lambda now, pose: _stay(now, pose)),
-        Waypoint("lift", lifted, 0.0, pace=0.11, correct=lambda now, pose: _above_tool(now, pose)),
+        Waypoint("grasp", grasp, 0.0, dwell=_CLOSE_TIME, correct=_stay),
+        Waypoint("lift", lifted, 0.0, pace=0.11, correct=_stay),
     ]
 
 
@@ -74,16 +74,13 @@ def _stay(now: Snapshot, pose: ToolPose) -> ToolPose:
     return ToolPose.at(x, y, pose.position[2], yaw)
 
 
-def _above_tool(now: Snapshot, pose: ToolPose) -> ToolPose:
-    return _stay(now, pose)
-
-
 def place(snapshot: Snapshot, scene: SceneSpec, index: int, goal: int) -> list[Waypoint]:
     """Carry the held prop `index` over prop `goal`, let go, retreat. Continues `pick`."""
     shape, target = scene.props[index].shape, scene.props[goal].shape
     bottom = shape.half_height + grasp_height(scene, index)
     low = max(
-        target.surface + bottom + _DROP, target.rim + FINGER_TIP_BELOW_TOOL + _RIM_CLEARANCE if target.rim else 0.0
+        target.surface + bottom + _DROP,
+        target.rim + FINGER_TIP_BELOW_TOOL + _RIM_CLEARANCE if target.rim else 0.0,
     )
     carry = max(CARRY, target.rim + bottom + 0.06)
     yaw = _placing_yaw(snapshot, scene, index, goal)
@@ -91,12 +88,12 @@ def place(snapshot: Snapshot, scene: SceneSpec, index: int, goal: int) -> list[W
     def put(height: float) -> Correction:
         return lambda now, _: _centred(now, scene, index, goal, height)
 
-    goal_xy = snapshot.prop_position[goal][:2]
+    x, y, _ = snapshot.prop_position[goal]
     return [
-        Waypoint("carry", ToolPose.at(*goal_xy, carry, yaw), 0.0, correct=put(carry), bow=True),
-        Waypoint("lower", ToolPose.at(*goal_xy, low, yaw), 0.0, pace=0.1, dwell=0.15, correct=put(low)),
-        Waypoint("release", ToolPose.at(*goal_xy, low, yaw), 1.0, dwell=_OPEN_TIME, correct=_stay),
-        Waypoint("retreat", ToolPose.at(*goal_xy, low + 0.1, yaw), 1.0, pace=0.12, dwell=0.6, correct=_stay),
+        Waypoint("carry", ToolPose.at(x, y, carry, yaw), 0.0, correct=put(carry), bow=True),
+        Waypoint("lower", ToolPose.at(x, y, low, yaw), 0.0, pace=0.1, dwell=0.15, correct=put(low)),
+        Waypoint("release", ToolPose.at(x, y, low, yaw), 1.0, dwell=_OPEN_TIME, correct=_stay),
+        Waypoint("retreat", ToolPose.at(x, y, low + 0.1, yaw), 1.0, pace=0.12, dwell=0.6, correct=_stay),
     ]
 
 
@@ -126,60 +123,64 @@ def _centred(now: Snapshot, scene: SceneSpec, index: int, goal: int, height: flo
     return ToolPose.at(spot[0], spot[1], height, yaw)
 
 
+class _Pusher:
+    """Closed fingers behind prop `index` on its way to prop `goal`."""
+
+    def __init__(self, snapshot: Snapshot, scene: SceneSpec, index: int, goal: int) -> None:
+        shape = scene.props[index].shape
+        self.index, self.goal = index, goal
+        self.reach = shape.support + FINGER_HALF_THICKNESS
+        self.height = max(_LOWEST + 0.002, shape.half_height - 0.008)
+        way = (snapshot.prop_position[goal] - snapshot.prop_position[index])[:2]
+        self.direction = way / np.linalg.norm(way)
+        self.rotvec = np.array([0.0, 0.0, nearest_yaw(float(np.arctan2(way[1], way[0])), np.pi)])
+
+    def behind(self, now: Snapshot, back: float, share: float = 0.0, lead: float = 0.0) -> ToolPose:
+        """`back` [m] behind the contact, after `share` of the way that is left; aimed afresh at the goal."""
+        start, end = now.prop_position[self.index][:2], now.prop_position[self.goal][:2]
+        way = end - start
+        along = way / max(float(np.linalg.norm(way)), 1e-6)
+        spot = start + share * way - along * (self.reach + back)
+        return ToolPose(np.array([*spot, self.height + lead]), self.rotvec)
+
+    def away(self, end: ToolPose, back: float, lift: float) -> tuple[ToolPose, Correction]:
+        """Backwards by `back` and up by `lift` [m] from wherever the push ended; nominally from `end`."""
+        offset = np.array([*(-back * self.direction), 0.0])
+        height = self.height + lift
+
+        def correct(now: Snapshot, pose: ToolPose) -> ToolPose:
+            x, y, _ = now.tool_position + offset
+            return ToolPose(np.array([x, y, height]), pose.rotvec)
+
+        x, y, _ = end.position + offset
+        return ToolPose(np.array([x, y, height]), self.rotvec), correct
+
+
 def push(snapshot: Snapshot, scene: SceneSpec, index: int, goal: int) -> list[Waypoint]:
     """Slide prop `index` along the table to prop `goal` with closed fingers behind it."""
-    reach = scene.props[index].shape.support + FINGER_HALF_THICKNESS
-    height = max(_LOWEST + 0.002, scene.props[index].shape.half_height - 0.008)
+    pusher = _Pusher(snapshot, scene, index, goal)
 
-    def behind(now: Snapshot, back: float, z: float, share: float = 0.0) -> ToolPose:
-        """`back` metres behind the contact, after `share` of the way that is left."""
-        start, end = now.prop_position[index][:2], now.prop_position[goal][:2]
-        way = end - start
-        length = float(np.linalg.norm(way))
-        along = way / max(length, 1e-6)
-        spot = start + share * way - along * (reach + back)
-        return ToolPose.at(spot[0], spot[1], z, nearest_yaw(float(np.arctan2(along[1], along[0])), np.pi))
+    def at(name: str, back: float, share: float, left: float, pace: float) -> Waypoint:
+        """A waypoint at `share` of the whole way, which is `left` of what is left when it begins."""
+        nominal = pusher.behind(snapshot, back, share)
+        return Waypoint(name, nominal, 0.0, pace, correct=lambda now, _: pusher.behind(now, back, left))
 
-    def at(name: str, back: float, z: float, share: float, **extra: float) -> Waypoint:
-        # Near the goal the direction that is left says nothing: keep the nominal yaw there.
-        def correct(now: Snapshot, pose: ToolPose) -> ToolPose:
-            fresh = behind(now, back, z, share)
-            return ToolPose(fresh.position, pose.rotvec)
-
-        return Waypoint(name, behind(snapshot, back, z, share), 0.0, correct=correct, **extra)
-
-    pushes = [
-        at(f"push {k}", 0.0, height, 1.0 / (_PUSH_PARTS - k + 1), pace=0.09) for k in range(1, _PUSH_PARTS + 1)
-    ]
-    nominal = [behind(snapshot, 0.0, height, k / _PUSH_PARTS) for k in range(1, _PUSH_PARTS + 1)]
-    pushes = [
-        Waypoint(way.name, pose, 0.0, pace=way.pace, correct=way.correct)
-        for way, pose in zip(pushes, nominal, strict=True)
-    ]
-    end = behind(snapshot, 0.0, height, 1.0)
-    direction = snapshot.prop_position[goal][:2] - snapshot.prop_position[index][:2]
-    direction = direction / np.linalg.norm(direction)
-
-    def away(back: float, z: float) -> Correction:
-        return lambda now, pose: ToolPose(
-            np.array([*(now.tool_position[:2] - direction * back), z]), pose.rotvec
-        )
-
-    def leave(back: float, z: float) -> ToolPose:
-        return ToolPose(np.array([*(end.position[:2] - direction * back), z]), end.rotvec)
-
+    parts = range(1, _PUSH_PARTS + 1)
+    end = pusher.behind(snapshot, 0.0, 1.0)
+    off, leave = pusher.away(end, 0.03, 0.0)
+    up, rise = pusher.away(off, 0.0, 0.11)
     return [
-        Waypoint("approach", behind(snapshot, _PUSH_APPROACH, 0.11, 0.0), 0.0, bow=True),
-        at("descend", _PUSH_APPROACH, height, 0.0, pace=0.1),
-        at("touch", 0.004, height, 0.0, pace=0.06),
-        *pushes,
-        Waypoint("back off", leave(0.03, height), 0.0, pace=0.08, correct=away(0.03, height)),
-        Waypoint("retreat", leave(0.03, 0.13), 0.0, pace=0.12, dwell=0.6, correct=away(0.0, 0.13)),
+        Waypoint("approach", pusher.behind(snapshot, _PUSH_APPROACH, lead=HOVER), 0.0, bow=True),
+        at("descend", _PUSH_APPROACH, 0.0, 0.0, 0.1),
+        at("touch", 0.004, 0.0, 0.0, 0.06),
+        *(at(f"push {k}", 0.0, k / _PUSH_PARTS, 1.0 / (_PUSH_PARTS - k + 1), 0.09) for k in parts),
+        Waypoint("back off", off, 0.0, pace=0.08, correct=leave),
+        Waypoint("retreat", up, 0.0, pace=0.12, dwell=0.6, correct=rise),
     ]
 
 
 def turns(yaw: float, angle: float, symmetry: float) -> list[tuple[float, float]]:
-    """Split a turn of a thing at `yaw` by `angle` [rad] into (grasp yaw, turn) that keep inside `YAW_LIMIT`."""
+    """Split a turn of a thing at `yaw` by `angle` [rad] into (grasp yaw, turn) inside `YAW_LIMIT`."""
     done: list[tuple[float, float]] = []
     left = angle
     sign = np.sign(angle)
@@ -188,7 +189,9 @@ def turns(yaw: float, angle: float, symmetry: float) -> list[tuple[float, float]
         candidates = [c for k in range(-4, 5) if abs(c := float(wrap_angle(yaw)) + k * period) <= YAW_LIMIT]
         # The single turn that stays nearest to the middle, else the grasp with the most room.
         fits = [c for c in candidates if abs(c + left) <= YAW_LIMIT]
-        grasp = min(fits, key=lambda c: abs(c + left / 2)) if fits else max(candidates, key=lambda c: -sign * c)
+        grasp = (
+            min(fits, key=lambda c: abs(c + left / 2)) if fits else max(candidates, key=lambda c: -sign * c)
+        )
         turn = left if fits else sign * (YAW_LIMIT - sign * grasp)
         done.append((grasp, float(turn)))
         yaw, left = yaw + turn, left - turn
@@ -224,7 +227,7 @@ def _one_turn(
     def swing(now: Snapshot, pose: ToolPose) -> ToolPose:
         tool_yaw = float(np.arctan2(now.tool_matrix[1, 0], now.tool_matrix[0, 0]))
         left = wrap_angle(final - now.prop_yaw(index))
-        return ToolPose.at(*pose.position, tool_yaw + float(left))
+        return ToolPose(pose.position, np.array([0.0, 0.0, tool_yaw + float(left)]))
 
     low, high = _over(snapshot, index, 0.0, grasp), _over(snapshot, index, HOVER, grasp)
     turned = ToolPose(low.position, np.array([0.0, 0.0, grasp + part]))

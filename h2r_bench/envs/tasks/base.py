@@ -71,7 +71,7 @@ class Task(ABC):
 
     @abstractmethod
     def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
-        """The stages on the way, in order, each with what failed if it was not reached. The last is success."""
+        """The stages on the way, in order, each with what failed if it was not reached."""
 
     def judge(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> Judgement:
         """Judge a trial by all its snapshots, the end being the last `HOLD_STEPS` of them."""

@@ -13,8 +13,18 @@ from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.script import Waypoint
 from h2r_bench.envs.simulation import Snapshot
 from h2r_bench.envs.splits import TRAIN_GRASP_KINDS
-from h2r_bench.envs.tasks.base import HOLD_STEPS, TASKS, Cue, Goal, Task, ever_touched, planar_distance, released
-from h2r_bench.envs.tasks.base import rise, still
+from h2r_bench.envs.tasks.base import (
+    HOLD_STEPS,
+    TASKS,
+    Cue,
+    Goal,
+    Task,
+    ever_touched,
+    planar_distance,
+    released,
+    rise,
+    still,
+)
 
 _LIFTED = 0.02
 _NEAR = 0.08
@@ -34,10 +44,13 @@ class PickPlace(Task):
     """Where each kind may go."""
 
     def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
+        """Draw objects, goals and where they rest."""
         pairs = 1 if cue == "scene" else 2
         objects = [str(rng.choice(self.objects)) for _ in range(pairs)]
         # Any object may go to any goal of the scene, so that only the demonstration says which.
-        common = [goal for goal in self.goals[objects[0]] if all(goal in self.goals[kind] for kind in objects)]
+        common = [
+            goal for goal in self.goals[objects[0]] if all(goal in self.goals[kind] for kind in objects)
+        ]
         goals = [str(rng.choice(common)) for _ in range(pairs)]
         kinds = [*objects, *goals]
         places = sample_places(rng, kinds)
@@ -45,16 +58,19 @@ class PickPlace(Task):
         return scene, Goal(int(rng.integers(pairs)), pairs + int(rng.integers(pairs)))
 
     def instruction(self, scene: SceneSpec, goal: Goal) -> str:
+        """The task in words."""
         subject, target = scene.props[goal.subject], scene.props[goal.target]
         return f"Put the {subject.name} {target.shape.preposition} the {target.name}."
 
     def plan(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> list[Waypoint]:
+        """The script that solves it from `snapshot` on."""
         return [
             *skills.pick(snapshot, scene, goal.subject),
             *skills.place(snapshot, scene, goal.subject, goal.target),
         ]
 
     def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
+        """Stages on the way to success, each with what failed if it was not reached."""
         end = trace[-HOLD_STEPS:]
         return [
             ("object never touched", ever_touched(trace, goal.subject)),
@@ -77,7 +93,9 @@ def rests_on(snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> bool:
     )  # fmt: skip
     height = offset[2] - target.surface
     carried = not target.free or _in_contact(snapshot, goal)
-    return bool(inside and carried and -0.005 < height < _tallest(shape.half_height, shape.radius) + _ABOVE_SURFACE)
+    return bool(
+        inside and carried and -0.005 < height < _tallest(shape.half_height, shape.radius) + _ABOVE_SURFACE
+    )
 
 
 def _tallest(half_height: float, radius: float) -> float:

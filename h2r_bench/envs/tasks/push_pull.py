@@ -12,8 +12,18 @@ from h2r_bench.envs.layout import dress_scene, sample_places
 from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.script import Waypoint
 from h2r_bench.envs.simulation import Snapshot
-from h2r_bench.envs.tasks.base import HOLD_STEPS, TASKS, Cue, Goal, Task, ever_touched, planar_distance, released
-from h2r_bench.envs.tasks.base import rise, still
+from h2r_bench.envs.tasks.base import (
+    HOLD_STEPS,
+    TASKS,
+    Cue,
+    Goal,
+    Task,
+    ever_touched,
+    planar_distance,
+    released,
+    rise,
+    still,
+)
 
 TOLERANCE = 0.03
 """Distance to the middle of the mat that counts [m]."""
@@ -32,6 +42,7 @@ class PushPull(Task):
     objects: ClassVar[tuple[str, ...]] = ("block", "puck")
 
     def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
+        """Draw objects, goals and where they rest."""
         pairs = 1 if cue == "scene" else 2
         goal = Goal(int(rng.integers(pairs)), pairs + int(rng.integers(pairs)))
         kinds = [str(rng.choice(self.objects)) for _ in range(pairs)] + ["mat"] * pairs
@@ -43,14 +54,17 @@ class PushPull(Task):
         return dress_scene(rng, kinds, places, yaws), goal
 
     def instruction(self, scene: SceneSpec, goal: Goal) -> str:
+        """The task in words."""
         subject, target = scene.props[goal.subject], scene.props[goal.target]
         verb = "Pull" if target.x < subject.x - abs(target.y - subject.y) else "Push"
         return f"{verb} the {subject.name} onto the {target.name}."
 
     def plan(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> list[Waypoint]:
+        """The script that solves it from `snapshot` on."""
         return skills.push(snapshot, scene, goal.subject, goal.target)
 
     def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
+        """Stages on the way to success, each with what failed if it was not reached."""
         moved = float(np.linalg.norm((trace[-1].prop_position - trace[0].prop_position)[goal.subject][:2]))
         distances = [planar_distance(snapshot, goal.subject, goal.target) for snapshot in trace[-HOLD_STEPS:]]
         height = trace[-1].prop_position[goal.subject][2]

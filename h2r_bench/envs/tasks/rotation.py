@@ -12,8 +12,18 @@ from h2r_bench.envs.layout import dress_scene, sample_places
 from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.script import Waypoint
 from h2r_bench.envs.simulation import Snapshot
-from h2r_bench.envs.tasks.base import HOLD_STEPS, TASKS, Cue, Goal, Task, ever_touched, planar_distance, released
-from h2r_bench.envs.tasks.base import rise, still
+from h2r_bench.envs.tasks.base import (
+    HOLD_STEPS,
+    TASKS,
+    Cue,
+    Goal,
+    Task,
+    ever_touched,
+    planar_distance,
+    released,
+    rise,
+    still,
+)
 from h2r_bench.rotations import wrap_angle
 
 YAW_TOLERANCE = np.deg2rad(15)
@@ -30,6 +40,7 @@ class Rotation(Task):
     name: ClassVar[str] = "rotation"
 
     def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
+        """Draw objects, goals and where they rest."""
         pairs = 1 if cue == "scene" else 2
         centres = sample_places(rng, ["dial"] * pairs)
         marks = rng.uniform(-np.pi, np.pi, pairs)
@@ -41,17 +52,20 @@ class Rotation(Task):
         return scene, Goal(which, pairs + which, float(angles[which]))
 
     def instruction(self, scene: SceneSpec, goal: Goal) -> str:
+        """The task in words."""
         subject, target = scene.props[goal.subject], scene.props[goal.target]
         way = "left" if goal.angle > 0 else "right"
         return f"Turn the {subject.name} {way} to the {target.color} mark."
 
     def plan(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> list[Waypoint]:
+        """The script that solves it from `snapshot` on."""
         # The remaining turn is measured, so that a scene that was put back a little askew is solved too.
         left = wrap_angle(snapshot.prop_yaw(goal.target) - snapshot.prop_yaw(goal.subject))
         turn = float(left) if np.sign(left) == np.sign(goal.angle) else goal.angle
         return skills.turn(snapshot, scene, goal.subject, turn)
 
     def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
+        """Stages on the way to success, each with what failed if it was not reached."""
         end = trace[-HOLD_STEPS:]
         errors = [abs(wrap_angle(s.prop_yaw(goal.target) - s.prop_yaw(goal.subject))) for s in end]
         turned = abs(wrap_angle(trace[-1].prop_yaw(goal.subject) - trace[0].prop_yaw(goal.subject)))
