@@ -54,7 +54,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
     video in `info["demonstration"]` and, 30 frames at a time, in the observation. A trial lasts as long as
     the demonstration plus 2 s, with no early end; success is judged at the end (`info["is_success"]`).
 
-    Observation (preset `image`): see `h2r_bench.types.Observation`. Preset `state`, for learning without images:
+    Observation (preset `image`): see `h2r_bench.types.Observation`. Preset `state`, without images:
 
     | key | dtype | shape | meaning |
     |---|---|---|---|

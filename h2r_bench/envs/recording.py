@@ -18,6 +18,8 @@ from h2r_bench.envs.views import Views
 from h2r_bench.types import DEFAULT_IMAGE_SIZE, Episode
 
 _DRAWS = 25
+_STREAM = 1
+"""Keeps the draws of training apart from those of trials with the same seed."""
 
 
 def record_episode(
@@ -43,7 +45,7 @@ def record_episode(
         UnknownNameError: there is no such task.
         NoSceneError: no scene was played successfully in both layouts.
     """
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([_STREAM, seed])
     pair, simulation, rollout = _play_both(rng, task, cue, shift_cm)
     views = Views(pair.stage, image_size, fine=fine)
     try:
