@@ -38,7 +38,7 @@ class AgentSpec:
         Raises:
             AgentLoadError: there is no such class, or it is no agent, or it takes no weights.
         """
-        agent_class = self._find()
+        agent_class = self.find()
         if hasattr(agent_class, "from_pretrained"):
             agent = agent_class.from_pretrained(weights)
         elif weights is not None:
@@ -49,8 +49,8 @@ class AgentSpec:
             raise AgentLoadError(f"{self.target} is no agent: it needs the methods reset and predict")
         return agent
 
-    def _find(self) -> Any:
-        """The class itself."""
+    def find(self) -> Any:
+        """The class itself. Raises AgentLoadError."""
         module_name, _, class_name = self.target.partition(":")
         try:
             module = importlib.import_module(module_name)
@@ -61,7 +61,7 @@ class AgentSpec:
         return getattr(module, class_name)
 
 
-def _registered() -> Registry[AgentSpec]:
+def registered() -> Registry[AgentSpec]:
     """This package's agents, then those that other distributions declare; ours keep their names."""
     agents: Registry[AgentSpec] = Registry("policy")
     ours = {
@@ -77,7 +77,7 @@ def _registered() -> Registry[AgentSpec]:
     return agents
 
 
-AGENTS = _registered()
+AGENTS = registered()
 
 
 def find_agent(name: str) -> AgentSpec:

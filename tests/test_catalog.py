@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import importlib.metadata
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from h2r_bench.policies import catalog
+from h2r_bench.policies.catalog import AGENTS, AgentLoadError, AgentSpec, find_agent
+from h2r_bench.policies.random_agent import RandomAgent
+from h2r_bench.registry import UnknownNameError
+from h2r_bench.types import Agent
+
+
+class WithWeights(RandomAgent):
+    path: Path | None = Path("unset")
+
+    @classmethod
+    def from_pretrained(cls, path: Path | None) -> WithWeights:
+        agent = cls()
+        agent.path = path
+        return agent
+
+
+def test_the_first_agents_are_there() -> None:
+    assert {"h2r", "expert", "random"} <= set(AGENTS)
+
+
+@pytest.mark.parametrize("name", AGENTS)
+def test_every_agent_can_be_found_and_says_what_it_is(name: str) -> None:
+    spec = AGENTS.get(name)
+    agent_class = spec.find()
+    assert callable(agent_class.reset)
+    assert callable(agent_class.predict)
+    assert spec.summary
+
+
+def test_a_class_can_be_named_directly() -> None:
+    agent = find_agent("h2r_bench.policies.random_agent:RandomAgent").load()
+    assert isinstance(agent, RandomAgent)
+    assert isinstance(agent, Agent)
+
+
+@pytest.mark.parametrize("path", [None, Path("some/where")])
+def test_weights_reach_the_agent(path: Path | None) -> None:
+    agent = AgentSpec("test_catalog:WithWeights").load(path)
+    assert isinstance(agent, WithWeights)
+    assert agent.path == path
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("no_such_module:Agent", "cannot import 'no_such_module'"),
+        ("test_catalog:Nobody", "has no 'Nobody'"),
+        ("test_catalog:", "has no ''"),
+        ("pathlib:Path", "needs the methods reset and predict"),
+    ],
+)
+def test_what_is_no_agent_is_named(target: str, message: str) -> None:
+    with pytest.raises(AgentLoadError, match=message):
+        AgentSpec(target).load()
+
+
+def test_needless_weights_are_refused() -> None:
+    with pytest.raises(AgentLoadError, match="no weights to load"):
+        AGENTS.get("random").load(Path("x"))
+
+
+def test_unknown_name_teaches() -> None:
+    with pytest.raises(UnknownNameError, match=r"Did you mean 'expert'\?"):
+        find_agent("expart")
+
+
+def test_other_distributions_add_agents_but_do_not_replace_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    points = [
+        importlib.metadata.EntryPoint("theirs", "their.module:Agent", catalog.ENTRY_POINT_GROUP),
+        importlib.metadata.EntryPoint("random", "their.module:Agent", catalog.ENTRY_POINT_GROUP),
+    ]
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda group: points)
+    agents = catalog.registered()
+    assert agents.get("theirs").target == "their.module:Agent"
+    assert agents.get("random").target == "h2r_bench.policies.random_agent:RandomAgent"
+
+
+def test_listing_agents_loads_none() -> None:
+    code = "import sys, h2r_bench.policies.catalog; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
