@@ -9,7 +9,7 @@ import h2r_bench
 from h2r_bench.envs.registration import GYM_IDS
 from h2r_bench.envs.tasks import TASKS
 
-# Both checkers recommend actions in [-1, 1] and flat observations; metres and a clip of frames are on purpose.
+# Both recommend actions in [-1, 1] and flat observations; metres and a clip of frames are on purpose.
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 
