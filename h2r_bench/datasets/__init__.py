@@ -1,0 +1,5 @@
+"""Paired episodes on disk."""
+
+from h2r_bench.datasets.store import DatasetError, DatasetMeta, EpisodeStore
+
+__all__ = ["DatasetError", "DatasetMeta", "EpisodeStore"]

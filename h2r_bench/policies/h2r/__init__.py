@@ -1,0 +1,1 @@
+"""Human2Robot: a video prediction model that imagines the robot, and a decoder that reads actions from it."""

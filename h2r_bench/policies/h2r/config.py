@@ -1,0 +1,202 @@
+"""Sizes of every learned part. A preset is a value; no code asks which one it is.
+
+Latents are `image / 2^3` on a side, so 16x16 at 128x128. The paper's UNets have four levels; on latents
+that small the first up-sampling layer would put out 4x4, so `COMPACT` has three and it puts out 8x8.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Prediction = Literal["epsilon", "sample", "v_prediction"]
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """Images to latents and back."""
+
+    patch: int = 4
+    """Side of the square of pixels folded into channels before the first convolution [pixels]."""
+    channels: tuple[int, ...] = (48, 96)
+    """Width of each level; each but the last halves the resolution."""
+    layers: int = 1
+    """Residual layers in each level."""
+    latent_channels: int = 8
+    """Channels of a latent."""
+    groups: int = 16
+    """Groups of the group normalisation."""
+    scale: float = 1.0
+    """Factor that brings latents to unit variance; measured at the end of training."""
+
+    @property
+    def stride(self) -> int:
+        """Pixels on the side of one latent cell."""
+        return int(self.patch * 2 ** (len(self.channels) - 1))
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The S-UNet, and the S-layers of the ST-UNet alike."""
+
+    channels: tuple[int, ...] = (32, 64, 128)
+    """Width of each level; each but the last halves the resolution."""
+    layers: int = 1
+    """Blocks (residual + attention) in each level."""
+    heads: int = 2
+    """Attention heads."""
+    groups: int = 16
+    """Groups of the group normalisation."""
+    token_dim: int = 64
+    """Width of the image embedding that cross-attention sees."""
+
+
+@dataclass(frozen=True)
+class BehaviorConfig:
+    """The behaviour extractor: 4x4 convolutions of stride 2 on the human's frames."""
+
+    channels: tuple[int, ...] = (16, 32, 64)
+    """Width of each convolution. The paper has four; three reach 16x16 from 128x128."""
+    init_std: float = 0.05
+    """Standard deviation of the Gaussian the convolutions start from."""
+
+
+@dataclass(frozen=True)
+class NoiseConfig:
+    """The diffusion of latents."""
+
+    train_steps: int = 1000
+    """Timesteps of the noise schedule; the last one is pure noise."""
+    beta_start: float = 0.00085
+    beta_end: float = 0.012
+    beta_schedule: str = "scaled_linear"
+    """Stable Diffusion's schedule, brought to zero terminal SNR."""
+    prediction: Prediction = "v_prediction"
+    """What the ST-UNet puts out. The paper writes epsilon (equation 1), its code trains v."""
+
+
+@dataclass(frozen=True)
+class VPMConfig:
+    """The video prediction model (paper, section 4.1)."""
+
+    image_size: tuple[int, int] = (128, 128)
+    """Width and height of both videos [pixels]."""
+    frames: int = 16
+    """Frames of a clip (the paper: 30; the action decoder reads 16)."""
+    vae: VAEConfig = field(default_factory=VAEConfig)
+    unet: UNetConfig = field(default_factory=UNetConfig)
+    behavior: BehaviorConfig = field(default_factory=BehaviorConfig)
+    noise: NoiseConfig = field(default_factory=NoiseConfig)
+    noise_offset: float = 0.05
+    """Noise shared by all cells of a latent channel in training, as in the authors' code."""
+    token_pool: int = 4
+    """Side of the grid of pooled latents that the image embedding is a projection of."""
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Shape (channels, height, width) of one frame's latent."""
+        width, height = self.image_size
+        return self.vae.latent_channels, height // self.vae.stride, width // self.vae.stride
+
+    @property
+    def feature_shape(self) -> tuple[int, int, int]:
+        """Shape (channels, height, width) of one frame's feature map after the first up-sampling layer."""
+        _, height, width = self.latent_shape
+        shrink = 2 ** (len(self.unet.channels) - 2)
+        return self.unet.channels[-1], -(-height // shrink), -(-width // shrink)
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """The action decoder: Video Former and diffusion policy (paper, section 4.2)."""
+
+    feature_shape: tuple[int, int, int] = (128, 8, 8)
+    """Shape (channels, height, width) of the VPM's features of one frame."""
+    frames: int = 16
+    """Frames the features come in."""
+    width: int = 128
+    """Width L of tokens (the paper: 384)."""
+    heads: int = 4
+    """Attention heads."""
+    queries_per_frame: int = 4
+    """Learnable tokens per frame; n = frames x this (the paper: 16 x 14 = 224)."""
+    former_layers: int = 2
+    """Layers of the Video Former (the paper: 6)."""
+    policy_layers: int = 4
+    """Blocks of the diffusion transformer (the paper: 4 + 4)."""
+    chunk: int = 16
+    """Actions predicted at once."""
+    action_dim: int = 10
+    """Position (3), 6-D rotation (6), gripper (1), all brought to [-1, 1]."""
+    state_dim: int = 10
+    """Position (3), 6-D rotation (6), opening (1), brought to [-1, 1] alike."""
+    train_steps: int = 100
+    """Timesteps of the noise schedule."""
+    sample_steps: int = 10
+    """DDIM steps at inference."""
+    prediction: Prediction = "sample"
+    """What the transformer puts out. Equation 3 has epsilon; the authors' code preconditions as EDM does,
+    which is the clean sample where noise is large, and that is learnt in far fewer steps."""
+
+
+@dataclass(frozen=True)
+class H2RConfig:
+    """A whole agent."""
+
+    vpm: VPMConfig = field(default_factory=VPMConfig)
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    execute: int = 8
+    """Actions of a chunk that are executed before the next one is predicted."""
+
+
+COMPACT = H2RConfig()
+"""Trains from scratch on a CPU; its weights ship with the package."""
+
+PAPER = H2RConfig(
+    vpm=VPMConfig(
+        image_size=(424, 240),
+        frames=30,
+        vae=VAEConfig(
+            patch=1, channels=(128, 256, 512, 512), layers=2, latent_channels=4, groups=32, scale=0.18215
+        ),
+        unet=UNetConfig(channels=(320, 640, 1280, 1280), layers=2, heads=8, groups=32, token_dim=768),
+        behavior=BehaviorConfig(channels=(16, 32, 96, 256)),
+    ),
+    decoder=DecoderConfig(
+        feature_shape=(1280, 8, 14),
+        width=384,
+        heads=8,
+        queries_per_frame=14,
+        former_layers=6,
+        policy_layers=8,
+    ),
+)
+"""The paper's sizes."""
+
+PRESETS = {"compact": COMPACT, "paper": PAPER}
+
+C = TypeVar("C")
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """A config as JSON-able dictionaries."""
+    record: dict[str, Any] = asdict(config)
+    return record
+
+
+def from_json(kind: type[C], record: Mapping[str, Any]) -> C:
+    """The inverse of `to_json`. Raises ValueError for names `kind` does not have."""
+    unknown = set(record) - {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
+    if unknown:
+        raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
+    hints = get_type_hints(kind)
+    return kind(**{key: _value(hints[key], value) for key, value in record.items()})
+
+
+def _value(hint: Any, value: Any) -> Any:
+    if isinstance(hint, type) and is_dataclass(hint):
+        return from_json(hint, value)
+    return tuple(value) if isinstance(value, list) else value

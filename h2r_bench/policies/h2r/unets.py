@@ -1,0 +1,54 @@
+"""The S-UNet and the ST-UNet (paper, section 4.1) from diffusers' blocks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from torch import nn
+
+if TYPE_CHECKING:
+    from h2r_bench.policies.h2r.config import VPMConfig
+
+
+def build_spatial(config: VPMConfig) -> UNet2DConditionModel:
+    """The S-UNet; also the ST-UNet of stage one, which has no temporal layers."""
+    channels, height, width = config.latent_shape
+    levels = len(config.unet.channels)
+    return UNet2DConditionModel(
+        sample_size=(height, width),
+        in_channels=channels,
+        out_channels=channels,
+        down_block_types=("CrossAttnDownBlock2D",) * levels,
+        up_block_types=("CrossAttnUpBlock2D",) * levels,
+        block_out_channels=config.unet.channels,
+        layers_per_block=config.unet.layers,
+        cross_attention_dim=config.unet.token_dim,
+        attention_head_dim=config.unet.heads,
+        norm_num_groups=config.unet.groups,
+    )
+
+
+def build_spatial_temporal(config: VPMConfig, spatial: UNet2DConditionModel) -> UNetMotionModel:
+    """The ST-UNet of stage two: the S-layers of `spatial`, each followed by a new T-layer.
+
+    T-layers start as the identity (their output projection is zero), so nothing learnt in stage one is lost.
+    """
+    adapter = MotionAdapter(
+        block_out_channels=config.unet.channels,
+        motion_layers_per_block=config.unet.layers,
+        motion_num_attention_heads=config.unet.heads,
+        motion_norm_num_groups=config.unet.groups,
+        motion_max_seq_length=max(32, config.frames),
+    )
+    model = UNetMotionModel.from_unet2d(spatial, adapter)
+    for name, module in model.named_modules():
+        if "motion_modules" in name and name.endswith("proj_out") and isinstance(module, nn.Linear):
+            nn.init.zeros_(module.weight)
+            nn.init.zeros_(module.bias)
+    return model
+
+
+def temporal_names(unet: nn.Module) -> list[str]:
+    """Names of the parameters of the T-layers."""
+    return [name for name, _ in unet.named_parameters() if "motion_modules" in name]

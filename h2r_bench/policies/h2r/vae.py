@@ -1,0 +1,77 @@
+"""Images to latents and back: diffusers' AutoencoderKL behind a fold of pixels into channels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from h2r_bench.policies.h2r.config import VAEConfig
+
+
+def to_unit(images: Tensor) -> Tensor:
+    """uint8 images (..., H, W, 3) to float32 (..., 3, H, W) in [-1, 1]."""
+    return images.movedim(-1, -3).float() / 127.5 - 1.0
+
+
+def to_uint8(images: Tensor) -> Tensor:
+    """The inverse of `to_unit`, clipped and rounded."""
+    return ((images.movedim(-3, -1) + 1.0) * 127.5).round().clamp(0, 255).to(torch.uint8)
+
+
+class LatentCoder(nn.Module):
+    """The VAE of the VPM. It is trained first and frozen ever after.
+
+    Full-resolution layers are the slowest part of a small VAE, so the image is folded into squares of
+    `patch` pixels first (`patch=1` is the plain AutoencoderKL).
+    """
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        self.config = config
+        folded = 3 * config.patch**2
+        levels = len(config.channels)
+        self.autoencoder = AutoencoderKL(
+            in_channels=folded,
+            out_channels=folded,
+            down_block_types=("DownEncoderBlock2D",) * levels,
+            up_block_types=("UpDecoderBlock2D",) * levels,
+            block_out_channels=config.channels,
+            layers_per_block=config.layers,
+            latent_channels=config.latent_channels,
+            norm_num_groups=config.groups,
+            mid_block_add_attention=False,
+        )
+        self.register_buffer("scale", torch.tensor(config.scale))
+        self.scale: Tensor
+
+    def posterior(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and log variance (N, c, h, w) of the unscaled latents of `images` (N, 3, H, W) in [-1, 1]."""
+        latents = self.autoencoder.encode(F.pixel_unshuffle(images, self.config.patch)).latent_dist
+        return latents.mean, latents.logvar
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Latents of unit variance (N, c, h, w) of `images` (N, 3, H, W) in [-1, 1]; the posterior's mean."""
+        return self.posterior(images)[0] * self.scale
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Images (N, 3, H, W) of `latents` (N, c, h, w), about [-1, 1]."""
+        folded = self.autoencoder.decode(latents / self.scale).sample
+        return F.pixel_shuffle(folded, self.config.patch)
+
+
+def vae_loss(coder: LatentCoder, images: Tensor, noise: Tensor, kl_weight: float = 1e-5) -> Tensor:
+    """Absolute error of the reconstruction plus the weighted KL divergence from a unit Gaussian.
+
+    `images`: (N, 3, H, W) in [-1, 1]; `noise`: (N, c, h, w), unit Gaussian.
+    """
+    mean, log_variance = coder.posterior(images)
+    latents = mean + (0.5 * log_variance).exp() * noise
+    folded = coder.autoencoder.decode(latents).sample
+    reconstruction = F.l1_loss(F.pixel_shuffle(folded, coder.config.patch), images)
+    divergence = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).mean()
+    return reconstruction + kl_weight * divergence

@@ -1,0 +1,224 @@
+"""The video prediction model (paper, section 4.1): from a human clip and one robot frame to a robot clip."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import DDIMScheduler, UNetMotionModel
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from h2r_bench.policies.h2r.behavior_extractor import BehaviorExtractor
+from h2r_bench.policies.h2r.config import VPMConfig, from_json, to_json
+from h2r_bench.policies.h2r.files import load_weights, save_weights
+from h2r_bench.policies.h2r.noise import target_of
+from h2r_bench.policies.h2r.reference import Bank, ReferenceReader, ReferenceWriter, install
+from h2r_bench.policies.h2r.unets import build_spatial, build_spatial_temporal
+from h2r_bench.policies.h2r.vae import LatentCoder, to_uint8, to_unit
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+Generators = torch.Generator | list[torch.Generator]
+"""One generator, or one per clip of the batch."""
+
+
+class _FirstUpBlockDone(Exception):
+    """Carries the features out of the ST-UNet; what follows them is not computed."""
+
+    def __init__(self, features: Tensor) -> None:
+        super().__init__()
+        self.features = features
+
+
+class ImageEncoder(nn.Module):
+    """The embedding of the robot's reference frame: its pooled latents, projected to one token."""
+
+    def __init__(self, config: VPMConfig) -> None:
+        super().__init__()
+        self.pool = config.token_pool
+        self.projection = nn.Linear(config.vae.latent_channels * self.pool**2, config.unet.token_dim)
+
+    def forward(self, latents: Tensor) -> Tensor:
+        """Latents (B, c, h, w) to tokens (B, 1, token_dim)."""
+        pooled = F.adaptive_avg_pool2d(latents, self.pool).flatten(1)
+        token: Tensor = self.projection(pooled)[:, None]
+        return token
+
+
+class VideoPredictionModel(nn.Module):
+    """S-UNet, ST-UNet, behaviour extractor, image encoder and the frozen VAE.
+
+    Without temporal layers (stage one) frames are predicted one by one; `with_temporal_layers` gives the
+    model of stage two. Clips are (B, F, H, W, 3) uint8, latents (B, F, c, h, w).
+    """
+
+    def __init__(self, config: VPMConfig, *, temporal: bool = False) -> None:
+        super().__init__()
+        self.config = config
+        self.temporal = temporal
+        self.vae = LatentCoder(config.vae).requires_grad_(False)
+        self.image_encoder = ImageEncoder(config)
+        self.behavior = BehaviorExtractor(config.behavior, config.unet.channels[0])
+        self.s_unet = build_spatial(config)
+        spatial = build_spatial(config)
+        self.st_unet: nn.Module = build_spatial_temporal(config, spatial) if temporal else spatial
+        self.scheduler = _scheduler(config)
+        self._bank: Bank = {}
+        self._behavior: Tensor | None = None
+        self._connect()
+
+    def _connect(self) -> None:
+        install(self.s_unet, ReferenceWriter, self._bank)
+        install(self.st_unet, ReferenceReader, self._bank)
+        self.st_unet.conv_in.register_forward_hook(self._add_behavior)  # type: ignore[union-attr]
+
+    def _add_behavior(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
+        return output if self._behavior is None else output + self._behavior
+
+    def with_temporal_layers(self) -> VideoPredictionModel:
+        """The model of stage two: these weights, and T-layers that start as the identity."""
+        model = VideoPredictionModel(self.config, temporal=True)
+        own = self.state_dict()
+        missing = model.load_state_dict(own, strict=False)
+        if missing.unexpected_keys:
+            raise RuntimeError(f"not carried over to stage two: {missing.unexpected_keys}")
+        return model
+
+    def condition(self, human: Tensor, reference: Tensor, *, drop: bool = False) -> Tensor:
+        """Prepare what the ST-UNet sees beside the noise; returns the token of cross-attention (B, 1, D).
+
+        `human`: (B, F, H, W, 3) uint8. `reference`: (B, c, h, w), the robot frame's latents. The S-UNet
+        runs once per clip, at timestep 0. `drop` leaves the reference out (classifier-free training).
+        """
+        self._bank.clear()
+        self._behavior = self.behavior(to_unit(human.flatten(0, 1)))
+        token: Tensor = self.image_encoder(reference)
+        if drop:
+            return torch.zeros_like(token)
+        self.s_unet(reference, 0, token)
+        return token
+
+    def denoise(self, noisy: Tensor, timestep: Tensor, token: Tensor) -> Tensor:
+        """Prepare what the ST-UNet sees beside the noise; returns the cross-attention token (B, 1, D).
+        batch, frames = noisy.shape[:2]
+        tokens = token.repeat_interleave(frames, 0)
+        if isinstance(self.st_unet, UNetMotionModel):
+            out: Tensor = self.st_unet(noisy.transpose(1, 2), timestep, tokens).sample.transpose(1, 2)
+            return out
+        flat = self.st_unet(noisy.flatten(0, 1), timestep.repeat_interleave(frames), tokens).sample
+        frame_by_frame: Tensor = flat.unflatten(0, (batch, frames))
+        return frame_by_frame
+
+    def loss(
+        self,
+        human: Tensor,
+        reference: Tensor,
+        target: Tensor,
+        generator: torch.Generator,
+        *,
+        last_share: float = 0.5,
+        drop: float = 0.1,
+        motion_weight: float = 0.0,
+    ) -> Tensor:
+        """Equation 1 for `target` (B, F, c, h, w), the robot's future latents; v for epsilon by default.
+
+        `human`: (B, F, H, W, 3) uint8; `reference`: (B, c, h, w). A share `last_share` of the clips is at the
+        last timestep (pure noise), where features are read; a share `drop` of the calls goes unconditioned.
+        `motion_weight` counts cells that differ from the reference more, in proportion to the difference.
+        """
+        dropped = bool(torch.rand((), generator=generator) < drop)
+        token = self.condition(human, reference, drop=dropped)
+        noise = torch.randn(target.shape, generator=generator)
+        noise += self.config.noise_offset * torch.randn((*target.shape[:3], 1, 1), generator=generator)
+        timestep = self._timesteps(len(target), generator, last_share)
+        noisy = self.scheduler.add_noise(target, noise, timestep)
+        wanted = target_of(self.config.noise.prediction, self.scheduler, target, noise, timestep)
+        error = (self.denoise(noisy, timestep, token) - wanted).square()
+        change = (target - reference[:, None]).abs().mean(2, keepdim=True)
+        return (error * (1.0 + motion_weight * change)).mean() / (1.0 + motion_weight * change.mean())
+
+    def _timesteps(self, count: int, generator: torch.Generator, last_share: float) -> Tensor:
+        last = self.config.noise.train_steps - 1
+        drawn = torch.randint(0, last + 1, (count,), generator=generator)
+        return torch.where(torch.rand(count, generator=generator) < last_share, last, drawn)
+
+    @torch.no_grad()
+    def features(self, human: Tensor, robot: Tensor, generator: Generators) -> Tensor:
+        """The first up-sampling layer's output after one denoising step from pure noise at the last timestep.
+
+        `human`: (B, F, H, W, 3) uint8; `robot`: (B, H, W, 3) uint8, the current robot image. Returns
+        (B, F, C, h, w) as in `VPMConfig.feature_shape`. The paper's text noises the human video; its code, and
+        this, start from pure noise with the human video as condition.
+        """
+        batch, frames = human.shape[:2]
+        token = self.condition(human, self.vae.encode(to_unit(robot)))
+        noise = randn_tensor((batch, frames, *self.config.latent_shape), generator=generator)
+        last = torch.full((batch,), self.config.noise.train_steps - 1)
+        hook = self.st_unet.up_blocks[0].register_forward_hook(_stop)  # type: ignore[index, union-attr]
+        try:
+            self.denoise(noise, last, token)
+        except _FirstUpBlockDone as done:
+            features: Tensor = done.features.unflatten(0, (batch, frames))
+            return features
+        finally:
+            hook.remove()
+        raise RuntimeError("the ST-UNet has no up-sampling layer")
+
+    @torch.no_grad()
+    def generate(self, human: Tensor, robot: Tensor, generator: Generators, steps: int = 30) -> Tensor:
+        """The predicted robot clip (B, F, H, W, 3) uint8 after `steps` DDIM steps, asked as `features` is."""
+        batch, frames = human.shape[:2]
+        token = self.condition(human, self.vae.encode(to_unit(robot)))
+        latents = randn_tensor((batch, frames, *self.config.latent_shape), generator=generator)
+        self.scheduler.set_timesteps(steps)
+        for timestep in self.scheduler.timesteps:
+            output = self.denoise(latents, timestep.expand(batch), token)
+            latents = self.scheduler.step(output, timestep, latents).prev_sample
+        clips: Tensor = to_uint8(self.vae.decode(latents.flatten(0, 1))).unflatten(0, (batch, frames))
+        return clips
+
+    def parts(self) -> dict[str, nn.Module]:
+        """What is stored, each in a file of its own name."""
+        conditions = nn.ModuleDict({"behavior": self.behavior, "image_encoder": self.image_encoder})
+        return {"vae": self.vae, "conditions": conditions, "s_unet": self.s_unet, "st_unet": self.st_unet}
+
+    def save(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write `vpm.json` and one safetensors file per part."""
+        folder.mkdir(parents=True, exist_ok=True)
+        record = {"config": to_json(self.config), "temporal": self.temporal}
+        (folder / "vpm.json").write_text(json.dumps(record, indent=1) + "\n")
+        for name, part in self.parts().items():
+            save_weights(part, folder / f"{name}.safetensors", dtype)
+
+    @classmethod
+    def load(cls, folder: Path) -> VideoPredictionModel:
+        """The inverse of `save`, in float32."""
+        record = json.loads((folder / "vpm.json").read_text())
+        model = cls(from_json(VPMConfig, record["config"]), temporal=record["temporal"])
+        for name, part in model.parts().items():
+            load_weights(part, folder / f"{name}.safetensors")
+        return model.eval()
+
+
+def _stop(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
+    raise _FirstUpBlockDone(output)
+
+
+def _scheduler(config: VPMConfig) -> DDIMScheduler:
+    """The noise schedule, with zero terminal SNR unless epsilon is predicted (pure noise cannot tell it)."""
+    noise = config.noise
+    return DDIMScheduler(
+        num_train_timesteps=noise.train_steps,
+        beta_start=noise.beta_start,
+        beta_end=noise.beta_end,
+        beta_schedule=noise.beta_schedule,
+        prediction_type=noise.prediction,
+        rescale_betas_zero_snr=noise.prediction != "epsilon",
+        timestep_spacing="trailing",
+        clip_sample=False,
+        set_alpha_to_one=True,
+    )

@@ -1,0 +1,195 @@
+"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|pack ...`.
+
+Every run writes its resolved settings (`run.json`), its loss (`loss.jsonl`) and checkpoints into `--out`; the
+same command goes on where an interrupted run stopped.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.progress import Progress
+
+from h2r_bench.policies.h2r.config import PRESETS, H2RConfig, to_json
+from h2r_bench.policies.h2r.vpm import VideoPredictionModel
+from h2r_bench.registry import UnknownNameError
+from h2r_bench.training.decoder import train_decoder
+from h2r_bench.training.frames import Frames, load_frames
+from h2r_bench.training.loop import Loop, TrainingStoppedError
+from h2r_bench.training.pack import pack
+from h2r_bench.training.record import finish_run, start_run
+from h2r_bench.training.vae import train_vae
+from h2r_bench.training.vpm import Objective, first_stage, second_stage, train_vpm
+
+
+@dataclass(frozen=True)
+class TrainVAE:
+    """The VAE, on the robot's frames. Trained first, frozen ever after."""
+
+    data: Path
+    """Folder of the paired episodes."""
+    out: Path
+    """Folder of this run."""
+    preset: str = "compact"
+    """Sizes of the model."""
+    batch: int = 16
+    """Images in a batch."""
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(minutes=4.0, lr=1e-3))
+
+
+@dataclass(frozen=True)
+class TrainVPM:
+    """The video prediction model: stage 1 on single frames, stage 2 on clips with temporal layers."""
+
+    data: Path
+    """Folder of the paired episodes."""
+    out: Path
+    """Folder of this run."""
+    stage: Literal[1, 2] = 1
+    """Stage 1 starts from `--vae`, stage 2 from `--init`."""
+    vae: Path | None = None
+    """Run of the VAE (stage 1)."""
+    init: Path | None = None
+    """Run of stage 1 (stage 2)."""
+    train: Literal["temporal", "all"] = "temporal"
+    """What stage 2 trains: the temporal layers alone, as the paper, or everything but the VAE."""
+    preset: str = "compact"
+    """Sizes of the model (stage 1; stage 2 takes them from `--init`)."""
+    objective: tyro.conf.OmitArgPrefixes[Objective] = field(default_factory=Objective)
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(minutes=7.0))
+
+    def __post_init__(self) -> None:
+        if self.stage == 1 and self.vae is None:
+            raise ValueError("vpm --stage 1 needs --vae, the folder of a trained VAE")
+        if self.stage == 2 and self.init is None:
+            raise ValueError("vpm --stage 2 needs --init, the folder of stage 1")
+
+
+@dataclass(frozen=True)
+class TrainDecoder:
+    """The action decoder, on features of the frozen VPM."""
+
+    data: Path
+    """Folder of the paired episodes."""
+    vpm: Path
+    """Run of the VPM."""
+    out: Path
+    """Folder of this run."""
+    preset: str = "compact"
+    """Sizes of the model."""
+    clips: int = 1500
+    """Clips whose features are computed, once."""
+    batch: int = 32
+    """Clips in a batch."""
+    state_noise: float = 0.03
+    """Noise on the normalised state."""
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(minutes=4.0))
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Bring a VPM and its decoder together as the weights of an agent (float16, manifest, README)."""
+
+    vpm: Path
+    """Run of the VPM."""
+    decoder: Path
+    """Run of the decoder."""
+    out: Path
+    """Folder of the weights."""
+    execute: int = 8
+    """Actions of a chunk that are executed before the next one is predicted."""
+
+
+Job = (
+    Annotated[TrainVAE, tyro.conf.subcommand("vae")]
+    | Annotated[TrainVPM, tyro.conf.subcommand("vpm")]
+    | Annotated[TrainDecoder, tyro.conf.subcommand("decoder")]
+    | Annotated[Pack, tyro.conf.subcommand("pack")]
+)
+
+
+def preset(name: str) -> H2RConfig:
+    """The sizes of preset `name`. Raises UnknownNameError."""
+    if name not in PRESETS:
+        raise UnknownNameError("preset", name, list(PRESETS))
+    return PRESETS[name]
+
+
+def run_vae(job: TrainVAE, command: list[str]) -> None:
+    """Train the VAE."""
+    config = preset(job.preset).vpm
+    start_run(job.out, job, to_json(config.vae), command, None)
+    train_vae(config, _frames(job.data, config.image_size), job.loop, job.batch, job.out)
+    finish_run(job.out)
+
+
+def run_vpm(job: TrainVPM, command: list[str]) -> None:
+    """Train one stage of the VPM."""
+    if job.stage == 1 and job.vae is not None:
+        before, model = job.vae, first_stage(preset(job.preset).vpm, job.vae, job.loop)
+    elif job.init is not None:
+        before, model = job.init, second_stage(job.init, job.train, job.loop)
+    start_run(job.out, job, to_json(model.config), command, before)
+    frames = _frames(job.data, model.config.image_size)
+    train_vpm(model, job.data, frames, job.loop, job.objective, job.out)
+    finish_run(job.out)
+
+
+def run_decoder(job: TrainDecoder, command: list[str]) -> None:
+    """Train the action decoder."""
+    config = preset(job.preset).decoder
+    vpm = VideoPredictionModel.load(job.vpm).requires_grad_(False)
+    start_run(job.out, job, to_json(config), command, job.vpm)
+    frames = _frames(job.data, vpm.config.image_size)
+    train_decoder(
+        config,
+        vpm,
+        frames,
+        job.loop,
+        batch=job.batch,
+        clips=job.clips,
+        state_noise=job.state_noise,
+        out=job.out,
+    )
+    finish_run(job.out)
+
+
+def run_pack(job: Pack, command: list[str]) -> None:
+    """Write the weights of an agent."""
+    names = pack(job.vpm, job.decoder, job.execute, job.out)
+    print(f"{len(names)} files in {job.out}")
+
+
+RUNNERS: dict[type, Any] = {TrainVAE: run_vae, TrainVPM: run_vpm, TrainDecoder: run_decoder, Pack: run_pack}
+
+
+def _frames(data: Path, image_size: tuple[int, int]) -> Frames:
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("decoding videos")
+        return load_frames(
+            data, image_size, lambda done, total: progress.update(bar, completed=done, total=total)
+        )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    command = sys.argv[1:] if arguments is None else arguments
+    try:
+        job: Any = tyro.cli(Job, description=__doc__, args=command)
+        RUNNERS[type(job)](job, command)
+    except (ValueError, OSError, TrainingStoppedError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""What `python -m h2r_bench.train` is made of."""

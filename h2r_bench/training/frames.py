@@ -1,0 +1,146 @@
+"""All frames of a dataset as memory maps, decoded once, and the clips drawn from them."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from h2r_bench.datasets import DatasetError, EpisodeStore
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from h2r_bench.types import Float32Array, UInt8Array
+
+    Int = NDArray[np.int64]
+
+CACHE = ".cache"
+"""Folder inside a dataset for what can be made again."""
+
+MAX_LAG = 3
+"""Largest delay of the robot's reference frame behind the human's clip in training [steps]."""
+
+
+@dataclass(frozen=True)
+class Clips:
+    """Which frames make up a batch of clips; indices into `Frames`."""
+
+    human: Int
+    """Shape (B, F): the human's frames."""
+    robot: Int
+    """Shape (B, F): the robot's frames at the same moments of the script."""
+    reference: Int
+    """Shape (B,): the robot's frame when the clip begins, up to `MAX_LAG` steps late."""
+
+
+class Frames:
+    """The frames, states and actions of all N steps of a dataset, one after another."""
+
+    def __init__(self, human: UInt8Array, robot: UInt8Array, arrays: dict[str, Any], starts: Int) -> None:
+        self.human = human
+        """Shape (N, H, W, 3) uint8."""
+        self.robot = robot
+        """Shape (N, H, W, 3) uint8."""
+        self.state: Float32Array = arrays["state"].astype(np.float32)
+        """Shape (N, 10)."""
+        self.action: Float32Array = arrays["action"].astype(np.float32)
+        """Shape (N, 7)."""
+        self.starts = starts
+        """Shape (episodes + 1,): where each episode begins; the last entry is N."""
+        self.robot_of_human = _synchronous(arrays["human_frame_index"], starts)
+        """Shape (N,): the robot's frame of the same moment, for each human frame."""
+        self._episode = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
+
+    def __len__(self) -> int:
+        return len(self.state)
+
+    def clips(self, rng: np.random.Generator, count: int, frames: int, span: int | None = None) -> Clips:
+        """Draw `count` clips of `frames` frames: consecutive, or any of the next `span` (stage one).
+
+        Beyond the end of an episode its last frame repeats, as in an observation.
+        """
+        start = rng.integers(len(self), size=count)
+        offsets = np.broadcast_to(np.arange(frames), (count, frames))
+        if span:
+            offsets = rng.integers(span, size=(count, frames))
+        first, last = self._bounds(start)
+        human = np.minimum(start[:, None] + offsets, last[:, None])
+        reference = np.maximum(self.robot_of_human[start] - rng.integers(MAX_LAG + 1, size=count), first)
+        return Clips(human, self.robot_of_human[human], reference)
+
+    def actions_after(self, robot: Int, chunk: int) -> Float32Array:
+        """The actions (B, chunk, 7) from robot frames `robot` (B,) on, an episode's last one repeated."""
+        _, last = self._bounds(robot)
+        chunks: Float32Array = self.action[np.minimum(robot[:, None] + np.arange(chunk), last[:, None])]
+        return chunks
+
+    def _bounds(self, index: Int) -> tuple[Int, Int]:
+        episode = self._episode[index]
+        return self.starts[episode], self.starts[episode + 1] - 1
+
+
+def load_frames(
+    data: Path, image_size: tuple[int, int], tick: Callable[[int, int], None] | None = None
+) -> Frames:
+    """The frames of dataset `data`; videos are decoded at the first call and mapped from then on.
+
+    `tick(done, total)` is called after each decoded episode. Raises DatasetError for another image size.
+    """
+    store = EpisodeStore.open(data)
+    if not len(store):
+        raise DatasetError(f"the dataset at {data} has no episodes yet")
+    if store.meta.image_size != image_size:
+        raise DatasetError(f"{data} holds images of {store.meta.image_size}, the model reads {image_size}")
+    folder = data / CACHE / "frames"
+    if _cached(folder) != store.indices:
+        _decode(store, folder, tick)
+    parts = [store.read_arrays(position) for position in range(len(store))]
+    arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
+    starts = np.concatenate([[0], np.cumsum([len(part["state"]) for part in parts])])
+    human, robot = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("human", "robot"))
+    return Frames(human, robot, arrays, starts.astype(np.int64))
+
+
+def _cached(folder: Path) -> list[int] | None:
+    index = folder / "index.json"
+    return list(json.loads(index.read_text())) if index.is_file() else None
+
+
+def _decode(store: EpisodeStore, folder: Path, tick: Callable[[int, int], None] | None) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    width, height = store.meta.image_size
+    lengths = [len(store.read_arrays(position)["state"]) for position in range(len(store))]
+    shape = (sum(lengths), height, width, 3)
+    maps = {
+        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape)
+        for name in ("human", "robot")
+    }
+    at = 0
+    for position, length in enumerate(lengths):
+        episode = store[position]
+        maps["human"][at : at + length], maps["robot"][at : at + length] = episode.human, episode.robot
+        at += length
+        if tick:
+            tick(position + 1, len(lengths))
+    for each in maps.values():
+        each.flush()
+    (folder / "index.json").write_text(json.dumps(store.indices))
+
+
+def _synchronous(human_frame_index: Int, starts: Int) -> Int:
+    """For each human frame the robot's frame nearest to it in the script, as indices into all frames."""
+    found = []
+    for first, end in itertools.pairwise(starts):
+        of_robot = human_frame_index[first:end]
+        distance = np.abs(of_robot[None, :] - np.arange(end - first)[:, None])
+        found.append(first + distance.argmin(1))
+    return np.concatenate(found)

@@ -1,0 +1,78 @@
+"""What was done to make a set of weights: written beside every run, gathered when they are packed."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from h2r_bench.datasets import DatasetError, EpisodeStore
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+RUN = "run.json"
+BUDGET = ("steps", "minutes", "checkpoint_minutes")
+"""Settings that may change when a run goes on."""
+
+
+def plain(config: Any) -> dict[str, Any]:
+    """A frozen dataclass as JSON-able dictionaries."""
+    record: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
+    return record
+
+
+def start_run(out: Path, config: Any, sizes: dict[str, Any], command: list[str], before: Path | None) -> None:
+    """Write `run.json`: the resolved config, the command, the data, and the runs this one builds on.
+
+    Raises DatasetError when `out` holds a run of other settings.
+    """
+    settings = {**plain(config), "sizes": sizes}
+    if (out / RUN).is_file():
+        _check_same(out, settings, json.loads((out / RUN).read_text())["config"])
+    store = EpisodeStore.open(config.data)
+    record = {
+        "command": "python -m h2r_bench.train " + shlex.join(command),
+        "config": settings,
+        "data": {**store.meta.to_json(), "episodes": len(store)},
+        "before": history(before) if before else [],
+    }
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RUN).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def finish_run(out: Path) -> None:
+    """Add to `run.json` what the run took."""
+    record = json.loads((out / RUN).read_text())
+    progress = json.loads((out / "checkpoint" / "progress.json").read_text())
+    record["steps"] = progress["step"]
+    record["minutes"] = round(progress["seconds"] / 60, 2)
+    record["made_with"] = {"torch": torch.__version__, "python": platform.python_version()}
+    (out / RUN).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """The runs behind the weights in `folder`, oldest first."""
+    if not (folder / RUN).is_file():
+        raise DatasetError(f"{folder} is not the folder of a training run: {RUN} is missing")
+    record = json.loads((folder / RUN).read_text())
+    earlier: list[dict[str, Any]] = record.pop("before")
+    return [*earlier, record]
+
+
+def _check_same(out: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> None:
+    differing = [key for key in ours if _fixed(ours[key]) != _fixed(theirs.get(key))]
+    if differing:
+        raise DatasetError(
+            f"{out} holds a run of other settings ({', '.join(differing)}): choose another --out"
+        )
+
+
+def _fixed(value: Any) -> Any:
+    return (
+        {key: each for key, each in value.items() if key not in BUDGET} if isinstance(value, dict) else value
+    )

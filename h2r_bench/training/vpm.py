@@ -1,0 +1,112 @@
+"""Train the video prediction model in two stages (paper, section 4.1, training strategy)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from h2r_bench.policies.h2r.unets import temporal_names
+from h2r_bench.policies.h2r.vae import to_unit
+from h2r_bench.policies.h2r.vpm import VideoPredictionModel
+from h2r_bench.training.cache import filled
+from h2r_bench.training.frames import CACHE
+from h2r_bench.training.loop import Loop, Trainer
+from h2r_bench.training.vae import load_vae
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from h2r_bench.policies.h2r.config import VPMConfig
+    from h2r_bench.training.frames import Frames
+
+Train = Literal["temporal", "all"]
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What a batch is and how its loss is weighted."""
+
+    clips: int = 12
+    """Clips in a batch; each runs the S-UNet once."""
+    frames: int = 4
+    """Frames of each clip: future frames of one reference in stage one, consecutive ones in stage two."""
+    last_share: float = 0.5
+    """Share of the clips at the last timestep, where features are read."""
+    drop: float = 0.05
+    """Share of steps without reference and embedding (classifier-free dropout; the authors' code: 0.1)."""
+    motion_weight: float = 1.0
+    """How much more the cells count that differ from the reference frame."""
+
+
+def first_stage(config: VPMConfig, vae: Path, loop: Loop) -> VideoPredictionModel:
+    """A new model without temporal layers around the trained VAE in folder `vae`."""
+    torch.manual_seed(loop.seed)
+    model = VideoPredictionModel(config)
+    model.vae.load_state_dict(load_vae(vae).state_dict())
+    return model
+
+
+def second_stage(first: Path, train: Train, loop: Loop) -> VideoPredictionModel:
+    """The model of stage one in folder `first` with temporal layers; what `train` leaves out is frozen."""
+    torch.manual_seed(loop.seed)
+    model = VideoPredictionModel.load(first).with_temporal_layers()
+    if train == "temporal":
+        names = set(temporal_names(model.st_unet))
+        model.requires_grad_(False)
+        for name, parameter in model.st_unet.named_parameters():
+            parameter.requires_grad_(name in names)
+    return model
+
+
+def train_vpm(
+    model: VideoPredictionModel, data: Path, frames: Frames, loop: Loop, objective: Objective, out: Path
+) -> VideoPredictionModel:
+    """Train `model` on clips of `frames` and write it into `out`."""
+    latents = cached_latents(model, data, frames)
+    span = None if model.temporal else model.config.frames
+
+    def loss_of(rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+        drawn = frames.clips(rng, objective.clips, objective.frames, span)
+        return model.loss(
+            torch.from_numpy(frames.human[drawn.human]),
+            torch.from_numpy(latents[drawn.reference]).float(),
+            torch.from_numpy(latents[drawn.robot]).float(),
+            generator,
+            last_share=objective.last_share,
+            drop=objective.drop,
+            motion_weight=objective.motion_weight,
+        )
+
+    Trainer(model, loop, out).run(loss_of, f"vpm stage {2 if model.temporal else 1}")
+    model.save(out)
+    return model
+
+
+def cached_latents(model: VideoPredictionModel, data: Path, frames: Frames) -> NDArray[np.float16]:
+    """The latents (N, c, h, w) of all robot frames, computed once per VAE and kept in the dataset's cache."""
+    folder = data / CACHE
+    folder.mkdir(exist_ok=True)
+    key = hash_of_vae(model)
+
+    @torch.no_grad()
+    def encode(some: slice) -> NDArray[np.float16]:
+        images = to_unit(torch.from_numpy(frames.robot[some]))
+        return model.vae.encode(images).numpy().astype(np.float16)
+
+    path = folder / f"latents_{key}_{len(frames)}.npy"
+    return filled(path, (len(frames), *model.config.latent_shape), 64, encode, "latents")
+
+
+def hash_of_vae(model: VideoPredictionModel) -> str:
+    """Short hash of the VAE's weights."""
+    digest = hashlib.sha256()
+    for value in model.vae.state_dict().values():
+        digest.update(value.numpy().tobytes())
+    return digest.hexdigest()[:12]
