@@ -103,7 +103,7 @@ class VideoPredictionModel(nn.Module):
         return token
 
     def denoise(self, noisy: Tensor, timestep: Tensor, token: Tensor) -> Tensor:
-        """Prepare what the ST-UNet sees beside the noise; returns the cross-attention token (B, 1, D).
+        """The ST-UNet's output for `noisy` (B, F, c, h, w) at `timestep` (B,), the condition prepared."""
         batch, frames = noisy.shape[:2]
         tokens = token.repeat_interleave(frames, 0)
         if isinstance(self.st_unet, UNetMotionModel):
@@ -151,7 +151,7 @@ class VideoPredictionModel(nn.Module):
         """The first up-sampling layer's output after one denoising step from pure noise at the last timestep.
 
         `human`: (B, F, H, W, 3) uint8; `robot`: (B, H, W, 3) uint8, the current robot image. Returns
-        (B, F, C, h, w) as in `VPMConfig.feature_shape`. The paper's text noises the human video; its code, and
+        (B, F, C, h, w), see `VPMConfig.feature_shape`. The paper's text noises the human video; its code, and
         this, start from pure noise with the human video as condition.
         """
         batch, frames = human.shape[:2]
