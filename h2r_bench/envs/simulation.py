@@ -15,6 +15,15 @@ from h2r_bench.types import CONTROL_HZ, DEFAULT_LIMITS, Float32Array, FloatArray
 
 FINGER_SPEED = 0.1
 """Speed of each finger [m/s]; the real gripper's default."""
+_UNSTABLE = tuple(
+    kind.value
+    for kind in (
+        mujoco.mjtWarning.mjWARN_BADQPOS,
+        mujoco.mjtWarning.mjWARN_BADQVEL,
+        mujoco.mjtWarning.mjWARN_BADQACC,
+    )
+)
+"""Warnings after which MuJoCo has silently reset the state."""
 _SETTLE_STEPS = 60
 """Physics steps after placing things, so that they rest."""
 
@@ -108,10 +117,7 @@ class Simulation:
         finger = float(np.clip(aim, self._finger - reach, self._finger + reach))
         self._interpolate(goal, finger)
         self._joints, self._finger = goal, finger
-        if (
-            not np.isfinite(self.data.qpos).all()
-            or self.data.warning.number[mujoco.mjtWarning.mjWARN_BADQACC]
-        ):
+        if any(self.data.warning.number[kind] for kind in _UNSTABLE):
             raise PhysicsError("the simulation became unstable")
         return held
 
