@@ -14,6 +14,10 @@ from h2r_bench.envs.tasks.base import HOLD_STEPS, Goal, Judgement, Task
 from h2r_bench.types import Float32Array, FloatArray
 
 
+class PhaseMismatchError(ValueError):
+    """The script has other phases than the clock it shall keep, as when one scene needs a regrasp."""
+
+
 @dataclass(frozen=True)
 class Rollout:
     """One play of a script: T control steps, T + 1 snapshots."""
@@ -52,11 +56,17 @@ def play(
     style: Style,
     clock: Clock | None = None,
 ) -> Rollout:
-    """Play `task` in `scene` from its start. `clock` is given when another rollout set the phases."""
+    """Play `task` in `scene` from its start. `clock` is given when another rollout set the phases.
+
+    Raises:
+        PhaseMismatchError: the script has more or fewer phases than `clock`.
+    """
     simulation.reset(scene, style.start_pose)
     snapshot = simulation.snapshot()
     waypoints = task.plan(snapshot, scene, goal)
     clock = clock or set_clock(style.start_pose, waypoints, style)
+    if len(clock.motion) != len(waypoints):
+        raise PhaseMismatchError(f"a clock of {len(clock.motion)} phases for a script of {len(waypoints)}")
     player = ScriptPlayer(style.start_pose, waypoints, clock, style)
     trace, qpos, states, actions = [snapshot], [], [], []
     failed = ""

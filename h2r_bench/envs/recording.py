@@ -6,7 +6,7 @@ import numpy as np
 
 from h2r_bench.envs import WORLD_VERSION
 from h2r_bench.envs.control import InverseKinematics
-from h2r_bench.envs.demonstrator import Rollout, play
+from h2r_bench.envs.demonstrator import PhaseMismatchError, Rollout, play
 from h2r_bench.envs.env import ground_truth
 from h2r_bench.envs.hand import HandPuppet
 from h2r_bench.envs.pairing import NoSceneError, Pair, draw_pair
@@ -86,7 +86,10 @@ def _play_both(
         if _enters_held_out(pair.robot_scene):
             continue
         simulation = Simulation(pair.stage, solver)
-        rollout = play(simulation, task, pair.robot_scene, pair.goal, pair.style, pair.rollout.clock)
+        try:
+            rollout = play(simulation, task, pair.robot_scene, pair.goal, pair.style, pair.rollout.clock)
+        except PhaseMismatchError:
+            continue
         if rollout.judgement.success:
             return pair, simulation, rollout
     raise NoSceneError(f"no pair of {name} with a shift of {shift_cm} cm in {_DRAWS} draws")
