@@ -56,7 +56,10 @@ class Loop:
     def __post_init__(self) -> None:
         if self.steps is None and self.minutes is None:
             raise ValueError("say how long to train: --steps or --minutes")
-        if (self.steps or 1) < 1 or (self.minutes or 1.0) <= 0 or self.seed < 0:
+        short = (self.steps is not None and self.steps < 1) or (
+            self.minutes is not None and self.minutes <= 0
+        )
+        if short or self.seed < 0:
             raise ValueError("--steps is at least 1, --minutes above 0, --seed at least 0")
 
 

@@ -20,18 +20,12 @@ BUDGET = ("steps", "minutes", "checkpoint_minutes")
 """Settings that may change when a run goes on."""
 
 
-def plain(config: Any) -> dict[str, Any]:
-    """A frozen dataclass as JSON-able dictionaries."""
-    record: dict[str, Any] = json.loads(json.dumps(asdict(config), default=str))
-    return record
-
-
 def start_run(out: Path, config: Any, sizes: dict[str, Any], command: list[str], before: Path | None) -> None:
     """Write `run.json`: the resolved config, the command, the data, and the runs this one builds on.
 
     Raises DatasetError when `out` holds a run of other settings.
     """
-    settings = {**plain(config), "sizes": sizes}
+    settings = json.loads(json.dumps({**asdict(config), "sizes": sizes}, default=str))
     if (out / RUN).is_file():
         _check_same(out, settings, json.loads((out / RUN).read_text())["config"])
     store = EpisodeStore.open(config.data)

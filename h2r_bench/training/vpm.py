@@ -97,7 +97,7 @@ def cached_latents(model: VideoPredictionModel, data: Path, frames: Frames) -> N
 
     @torch.no_grad()
     def encode(some: slice) -> NDArray[np.float16]:
-        images = to_unit(torch.from_numpy(frames.robot[some]))
+        images = to_unit(torch.from_numpy(np.array(frames.robot[some])))
         return model.vae.encode(images).numpy().astype(np.float16)
 
     path = folder / f"latents_{key}_{len(frames)}.npy"

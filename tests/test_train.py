@@ -1,0 +1,169 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from episodes import make_dataset, make_episode
+from safetensors.torch import load_file
+from tiny import TINY
+
+from h2r_bench import train
+from h2r_bench.policies.h2r.agent import H2RAgent
+from h2r_bench.policies.h2r.config import PRESETS
+from h2r_bench.training.frames import MAX_LAG, load_frames
+from h2r_bench.training.loop import Loop, Trainer, TrainingStoppedError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", TINY)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return make_dataset(tmp_path / "data").root
+
+
+def run(*words: object) -> int:
+    try:
+        return train.main([str(word) for word in words])
+    except SystemExit as wrong_arguments:
+        return int(wrong_arguments.code or 0)
+
+
+def test_every_stage_end_to_end(tmp_path: Path, data: Path) -> None:
+    vae, one, two, decoder, out = (tmp_path / name for name in ("vae", "one", "two", "decoder", "packed"))
+    common = ("--data", data, "--preset", "tiny", "--steps", 3)
+    batch = ("--clips", 2, "--frames", 4)
+    assert run("vae", *common, "--out", vae, "--batch", 4) == 0
+    assert run("vpm", *common, "--out", one, "--vae", vae, *batch) == 0
+    assert run("vpm", *common, "--out", two, "--stage", 2, "--init", one, *batch) == 0
+    assert run("decoder", *common, "--out", decoder, "--vpm", two, "--clips", 6, "--batch", 3) == 0
+    assert run("pack", "--vpm", two, "--decoder", decoder, "--out", out, "--execute", 2) == 0
+
+    agent = H2RAgent.from_pretrained(out)
+    episode = make_episode()
+    observation = {"image": episode.robot[0], "state": episode.state[0], "human_clip": episode.human}
+    assert agent.predict(observation)[0].shape == (7,)
+    assert agent.world == 1
+    assert [entry["steps"] for entry in agent.manifest["runs"]] == [3, 3, 3, 3]
+    readme = (out / "README.md").read_text()
+    assert f"python -m h2r_bench.train vpm --data {data}" in readme
+    assert "python -m h2r_bench.collect" in readme
+    assert len((one / "loss.jsonl").read_text().splitlines()) == 3
+
+
+def test_stage_two_trains_the_temporal_layers_alone(tmp_path: Path, data: Path) -> None:
+    vae, one, two = (tmp_path / name for name in ("vae", "one", "two"))
+    common = ("--data", data, "--preset", "tiny", "--steps", 2, "--out")
+    run("vae", *common, vae)
+    run("vpm", *common, one, "--vae", vae, "--clips", 2)
+    run("vpm", *common, two, "--stage", 2, "--init", one, "--clips", 2, "--frames", 4)
+    before, after = (load_file(folder / "st_unet.safetensors") for folder in (one, two))
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    new = [name for name in after if name not in before]
+    assert new
+    assert all("motion_modules" in name for name in new)
+
+
+@pytest.mark.parametrize("checkpoint", ["last", "swap"])
+def test_resuming_gives_the_weights_of_an_uninterrupted_run(
+    tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, checkpoint: str
+) -> None:
+    def command(out: str) -> tuple[object, ...]:
+        return (
+            "vae",
+            "--data",
+            data,
+            "--preset",
+            "tiny",
+            "--steps",
+            6,
+            "--batch",
+            4,
+            "--out",
+            tmp_path / out,
+        )
+
+    assert run(*command("whole")) == 0
+    advance = Trainer._advance
+
+    def interrupted(self: Trainer, loss_of: object) -> float:
+        if self.step == 3:
+            self.save()
+        if self.step == 4:
+            raise KeyboardInterrupt
+        return advance(self, loss_of)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Trainer, "_advance", interrupted)
+    assert run(*command("parts")) == 130
+    monkeypatch.setattr(Trainer, "_advance", advance)
+    if checkpoint == "swap":
+        (tmp_path / "parts" / "checkpoint").rename(tmp_path / "parts" / "checkpoint.old")
+    assert run(*command("parts")) == 0
+    whole, parts = (load_file(tmp_path / name / "vae.safetensors") for name in ("whole", "parts"))
+    assert whole.keys() == parts.keys()
+    assert all(torch.equal(value, parts[key]) for key, value in whole.items())
+    steps = [
+        json.loads(line)["step"] for line in (tmp_path / "parts" / "loss.jsonl").read_text().splitlines()
+    ]
+    assert steps == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(tmp_path: Path) -> None:
+    layer = torch.nn.Linear(1, 1)
+    trainer = Trainer(layer, Loop(steps=3), tmp_path)
+    trainer.save()
+    with pytest.raises(TrainingStoppedError, match="step 0"):
+        trainer.run(lambda _rng, _generator: layer.weight.sum() * float("nan"), "test")
+    assert (tmp_path / "checkpoint" / "weights.safetensors").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("vae", "--preset", "compakt"), "Did you mean 'compact'"),
+        (("vae", "--preset", "compact"), "holds images of"),
+        (("vae", "--preset", "tiny", "--steps", "0"), "--steps is at least 1"),
+        (("vpm", "--preset", "tiny"), "needs --vae"),
+        (("vpm", "--preset", "tiny", "--stage", "2"), "needs --init"),
+    ],
+)
+def test_bad_input_is_named(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    assert run(*words, "--data", data, "--out", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_run_goes_on_only_with_the_same_settings(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("vae", "--data", data, "--preset", "tiny", "--out", tmp_path / "vae")
+    assert run(*common, "--steps", 1) == 0
+    assert run(*common, "--steps", 2) == 0
+    assert run(*common, "--steps", 2, "--lr", "0.1") == 2
+    assert "other settings (loop)" in capsys.readouterr().err
+
+
+def test_clips_are_in_time_and_stay_in_their_episode(data: Path) -> None:
+    frames = load_frames(data, (32, 32))
+    clips = frames.clips(np.random.default_rng(0), 200, 4)
+    np.testing.assert_array_equal(clips.human, clips.robot)
+    assert (np.diff(clips.human, axis=1) <= 1).all()
+    assert (clips.human // 12 == clips.reference[:, None] // 12).all()
+    lag = clips.human[:, 0] - clips.reference
+    assert set(lag) == set(range(MAX_LAG + 1))
+    assert (np.diff(frames.actions_after(np.array([11]), 4), axis=1) == 0).all()
+
+
+def test_videos_are_decoded_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = load_frames(data, (32, 32))
+    monkeypatch.setattr("h2r_bench.training.frames._decode", None)
+    np.testing.assert_array_equal(load_frames(data, (32, 32)).robot, first.robot)
