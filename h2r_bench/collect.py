@@ -20,6 +20,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from h2r_bench.datasets import DatasetMeta, EpisodeStore
+from h2r_bench.registry import UnknownNameError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from h2r_bench.types import Episode
 
 TASK_WEIGHTS = {"push_pull": 600.0, "pick_place": 800.0, "rotation": 400.0}
-"""How often each seen task is drawn, relative to the others."""
+"""How often each seen task is drawn, relative to the others. No other task may be trained on."""
 
 
 MAX_SHIFT_CM = 4.0
@@ -67,6 +68,9 @@ class CollectConfig:
                 raise ValueError(f"--{name.replace('_', '-')} is a share between 0 and 1")
         if not self.tasks:
             raise ValueError("--tasks needs at least one task")
+        for task in self.tasks:
+            if task not in TASK_WEIGHTS:
+                raise UnknownNameError("training task", task, list(TASK_WEIGHTS))
         parse_size(self.size)
 
 
@@ -94,8 +98,7 @@ def parse_size(text: str) -> tuple[int, int]:
 def order(config: CollectConfig, index: int) -> Order:
     """What episode `index` is, from the seed and the index alone."""
     rng = np.random.default_rng((config.seed, index))
-    usual = sum(TASK_WEIGHTS.values()) / len(TASK_WEIGHTS)
-    weights = np.array([TASK_WEIGHTS.get(task, usual) for task in config.tasks])
+    weights = np.array([TASK_WEIGHTS[task] for task in config.tasks])
     task = config.tasks[int(rng.choice(len(weights), p=weights / weights.sum()))]
     cue: Literal["scene", "video"] = "video" if rng.random() < config.cue_video else "scene"
     shifted, amount = rng.random() < config.shifted, rng.uniform(0.0, MAX_SHIFT_CM)
@@ -167,7 +170,7 @@ def _progress() -> Progress:
 def main() -> int:
     """The command line."""
     try:
-        config = tyro.cli(CollectConfig, description=__doc__)
+        config = tyro.cli(CollectConfig, prog="python -m h2r_bench.collect", description=__doc__)
         from h2r_bench.envs import WORLD_VERSION
 
         store = collect(config, WORLD_VERSION)

@@ -39,7 +39,10 @@ class TrainVAE:
     """Sizes of the model."""
     batch: int = 16
     """Images in a batch."""
-    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(minutes=4.0, lr=1e-3))
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=1e-3))
+
+    def __post_init__(self) -> None:
+        self.loop.check()
 
 
 @dataclass(frozen=True)
@@ -61,9 +64,10 @@ class TrainVPM:
     preset: str = "compact"
     """Sizes of the model (stage 1; stage 2 takes them from `--init`)."""
     objective: tyro.conf.OmitArgPrefixes[Objective] = field(default_factory=Objective)
-    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(minutes=7.0))
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
     def __post_init__(self) -> None:
+        self.loop.check()
         if self.stage == 1 and self.vae is None:
             raise ValueError("vpm --stage 1 needs --vae, the folder of a trained VAE")
         if self.stage == 2 and self.init is None:
@@ -88,7 +92,10 @@ class TrainDecoder:
     """Clips in a batch."""
     state_noise: float = 0.03
     """Noise on the normalised state."""
-    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(minutes=4.0))
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
+
+    def __post_init__(self) -> None:
+        self.loop.check()
 
 
 @dataclass(frozen=True)
@@ -180,7 +187,7 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     command = sys.argv[1:] if arguments is None else arguments
     try:
-        job: Any = tyro.cli(Job, description=__doc__, args=command)
+        job: Any = tyro.cli(Job, prog="python -m h2r_bench.train", description=__doc__, args=command)
         RUNNERS[type(job)](job, command)
     except (ValueError, OSError, TrainingStoppedError) as error:
         print(f"error: {error}", file=sys.stderr)

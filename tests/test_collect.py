@@ -76,7 +76,9 @@ def test_a_size_is_two_even_numbers(text: str) -> None:
         parse_size(text)
 
 
-@pytest.mark.parametrize("changes", [{"episodes": 0}, {"workers": 0}, {"seed": -1}, {"shifted": 1.5}])
+@pytest.mark.parametrize(
+    "changes", [{"episodes": 0}, {"workers": 0}, {"seed": -1}, {"shifted": 1.5}, {"tasks": ("x",)}]
+)
 def test_settings_are_checked(tmp_path: Path, changes: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="--"):
+    with pytest.raises(ValueError, match=r"--|training task"):
         config(tmp_path, **changes)

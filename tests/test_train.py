@@ -128,11 +128,12 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(tmp_path: Path)
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("vae", "--preset", "compakt"), "Did you mean 'compact'"),
-        (("vae", "--preset", "compact"), "holds images of"),
+        (("vae", "--preset", "compakt", "--steps", "1"), "Did you mean 'compact'"),
+        (("vae", "--preset", "compact", "--steps", "1"), "holds images of"),
+        (("vae", "--preset", "tiny"), "how long to train"),
         (("vae", "--preset", "tiny", "--steps", "0"), "--steps is at least 1"),
-        (("vpm", "--preset", "tiny"), "needs --vae"),
-        (("vpm", "--preset", "tiny", "--stage", "2"), "needs --init"),
+        (("vpm", "--steps", "1"), "needs --vae"),
+        (("vpm", "--steps", "1", "--stage", "2"), "needs --init"),
     ],
 )
 def test_bad_input_is_named(

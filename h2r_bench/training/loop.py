@@ -35,9 +35,9 @@ class Loop:
     """How long and how fast to train."""
 
     steps: int | None = None
-    """Optimiser steps in all; the run is then reproducible bit by bit."""
+    """Optimiser steps in all; the run is then reproducible bit by bit on one machine."""
     minutes: float | None = None
-    """Or minutes of wall time in all, whichever comes first [min]."""
+    """Or minutes of wall time in all [min]."""
     lr: float = 5e-4
     """Highest learning rate, after the warm-up; it falls to a twentieth as a cosine."""
     warmup: int = 20
@@ -53,9 +53,10 @@ class Loop:
     seed: int = 0
     """Of the initial weights, the batches and the noise."""
 
-    def __post_init__(self) -> None:
-        if self.steps is None and self.minutes is None:
-            raise ValueError("say how long to train: --steps or --minutes")
+    def check(self) -> None:
+        """Raises ValueError for a budget that makes no sense."""
+        if (self.steps is None) == (self.minutes is None):
+            raise ValueError("say how long to train: --steps or --minutes, one of them")
         short = (self.steps is not None and self.steps < 1) or (
             self.minutes is not None and self.minutes <= 0
         )
@@ -107,9 +108,10 @@ class Trainer:
 
     def fraction(self) -> float:
         """The part of the budget that is spent, 0..1."""
-        by_steps = self.step / self.loop.steps if self.loop.steps else 0.0
-        by_time = self.seconds / (60 * self.loop.minutes) if self.loop.minutes else 0.0
-        return min(1.0, max(by_steps, by_time))
+        spent = self.step / self.loop.steps if self.loop.steps else 0.0
+        if self.loop.minutes:
+            spent = self.seconds / (60 * self.loop.minutes)
+        return min(1.0, spent)
 
     def _advance(self, loss_of: Callable[[np.random.Generator, torch.Generator], Tensor]) -> float:
         key = np.random.SeedSequence((self.loop.seed, self.step))
