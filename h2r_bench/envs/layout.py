@@ -49,10 +49,13 @@ def sample_surroundings(rng: np.random.Generator) -> Surroundings:
     return Surroundings(str(rng.choice(TRAIN_TABLES)), walls[rng.integers(len(walls))])
 
 
-def sample_colors(rng: np.random.Generator, count: int, table: str) -> list[str]:
-    """`count` different training colours that stand out from `table`."""
-    names = [name for name in TRAIN_COLORS if name not in _TOO_ALIKE[table]]
-    return [str(name) for name in rng.choice(names, count, replace=False)]
+def sample_colors(rng: np.random.Generator, kinds: Sequence[str], table: str) -> list[str]:
+    """A training colour for each kind, all different, that stands out from `table` and from its own parts."""
+    while True:
+        names = [name for name in TRAIN_COLORS if name not in _TOO_ALIKE[table]]
+        colors = [str(name) for name in rng.choice(names, len(kinds), replace=False)]
+        if all(color not in KINDS.get(kind).clashes for kind, color in zip(kinds, colors, strict=True)):
+            return colors
 
 
 def allowed_in_training(x: float, y: float) -> bool:
@@ -109,7 +112,7 @@ def dress_scene(
 ) -> SceneSpec:
     """Give placed props colours and surroundings. Props that share colour and kind never occur."""
     around = sample_surroundings(rng)
-    colors = sample_colors(rng, len(kinds), around.table)
+    colors = sample_colors(rng, kinds, around.table)
     props = tuple(
         PropSpec(kind, color, TRAIN_COLORS[color], x, y, float(yaw))
         for kind, color, (x, y), yaw in zip(kinds, colors, places, yaws, strict=True)

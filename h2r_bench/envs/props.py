@@ -55,6 +55,8 @@ class PropKind:
     """Goals: height of the rim [m]; open fingers must stay above it."""
     preposition: str = "on"
     """How the instruction says it: on the plate, in the box."""
+    clashes: tuple[str, ...] = ()
+    """Colours that would not stand out from the kind's own parts."""
     support: float = 0.035
     """Pushed objects: distance from the centre to the pushed face [m]."""
 
@@ -250,7 +252,7 @@ for _kind in (
     PropKind("pen", _pen, 0.05, 0.0075, symmetry=_HALF, half_height=0.0075, grasp_below=0.003),
     PropKind("block", _block, 0.05, 0.025, symmetry=_QUARTER, half_height=0.025, support=0.035),
     PropKind("puck", _puck, 0.038, 0.02, symmetry=0.0, half_height=0.02, support=0.038),
-    PropKind("key", _key, 0.06, 0.02, symmetry=_HALF, half_height=0.02),
+    PropKind("key", _key, 0.06, 0.02, symmetry=_HALF, half_height=0.02, clashes=("black", "white")),
     PropKind("ball", _ball, 0.02, 0.02, symmetry=0.0, half_height=0.02),
     PropKind("banana", _banana, 0.085, 0.0175, symmetry=_HALF, half_height=0.0175),
     PropKind("lemon", _lemon, 0.034, 0.024, symmetry=_HALF, half_height=0.024),
@@ -279,6 +281,6 @@ for _kind in (
         preposition="in",
     ),
     PropKind("mat", _mat, 0.065, 0.0, free=False, symmetry=_QUARTER, inner=(0.03, 0.03), preposition="on"),
-    PropKind("dial", _dial, 0.085, 0.0, free=False),
+    PropKind("dial", _dial, 0.085, 0.0, free=False, clashes=("white",)),
 ):
     KINDS.add(_kind.name, _kind)
