@@ -37,9 +37,9 @@ class TrainVAE:
     """Folder of this run."""
     preset: str = "compact"
     """Sizes of the model."""
-    batch: int = 16
+    batch: int = 8
     """Images in a batch."""
-    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=1e-3))
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=2e-3))
 
     def __post_init__(self) -> None:
         self.loop.check()

@@ -21,7 +21,7 @@ class VAEConfig:
 
     patch: int = 4
     """Side of the square of pixels folded into channels before the first convolution [pixels]."""
-    channels: tuple[int, ...] = (48, 96)
+    channels: tuple[int, ...] = (32, 64)
     """Width of each level; each but the last halves the resolution."""
     layers: int = 1
     """Residual layers in each level."""

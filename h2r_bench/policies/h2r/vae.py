@@ -46,6 +46,8 @@ class LatentCoder(nn.Module):
             norm_num_groups=config.groups,
             mid_block_add_attention=False,
         )
+        # A posterior that starts narrow: with unit variance the noise drowns the first latents.
+        self.autoencoder.quant_conv.bias.data[config.latent_channels :] = -6.0
         self.register_buffer("scale", torch.tensor(config.scale))
         self.scale: Tensor
 
