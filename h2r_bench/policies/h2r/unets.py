@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING
 
 from diffusers import MotionAdapter, UNet2DConditionModel, UNetMotionModel
+from diffusers.utils import logging
 from torch import nn
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from h2r_bench.policies.h2r.config import VPMConfig
 
 
@@ -41,12 +45,24 @@ def build_spatial_temporal(config: VPMConfig, spatial: UNet2DConditionModel) -> 
         motion_norm_num_groups=config.unet.groups,
         motion_max_seq_length=max(32, config.frames),
     )
-    model = UNetMotionModel.from_unet2d(spatial, adapter)
+    with _quiet():
+        model = UNetMotionModel.from_unet2d(spatial, adapter)
     for name, module in model.named_modules():
         if "motion_modules" in name and name.endswith("proj_out") and isinstance(module, nn.Linear):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
     return model
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without diffusers' warning about a cast that changes nothing here (all is float32)."""
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
 
 
 def temporal_names(unet: nn.Module) -> list[str]:
