@@ -64,7 +64,7 @@ class TrainVPM:
     preset: str = "compact"
     """Sizes of the model (stage 1; stage 2 takes them from `--init`)."""
     objective: tyro.conf.OmitArgPrefixes[Objective] = field(default_factory=Objective)
-    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=1e-3))
 
     def __post_init__(self) -> None:
         self.loop.check()
