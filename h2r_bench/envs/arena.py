@@ -55,6 +55,10 @@ def table_texture(name: str) -> bytes:
     return buffer.getvalue()
 
 
+TOOL_SHADOW = "tool_shadow"
+"""The soft shadow on the table under gripper or hand; a cheap stand-in for the lamp's, it shows height."""
+
+
 def look_at(position: FloatArray, target: FloatArray) -> FloatArray:
     """Orientation of a camera at `position` looking at `target` [m], upright: MuJoCo's xyaxes, shape (6,)."""
     backward = position - target
@@ -93,6 +97,18 @@ def build_arena() -> mjcf.RootElement:
         diffuse=(0.45, 0.45, 0.43),
         castshadow=True,
         type="directional",
+    )
+    shadow = root.worldbody.add("body", name=TOOL_SHADOW, mocap=True, pos=(0, 0, -1))
+    shadow.add(
+        "geom",
+        name=TOOL_SHADOW,
+        type="cylinder",
+        size=(0.03, 0.0001),
+        rgba=(0, 0, 0, 0.4),
+        contype=0,
+        conaffinity=0,
+        group=1,
+        mass=0,
     )
     axes = look_at(np.array(CAMERA_POSITION), np.array(CAMERA_TARGET))
     for name in (ROBOT_CAMERA, HUMAN_CAMERA):

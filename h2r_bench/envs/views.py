@@ -8,10 +8,10 @@ import mujoco
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from h2r_bench.envs.arena import HUMAN_CAMERA, ROBOT_CAMERA
+from h2r_bench.envs.arena import HUMAN_CAMERA, ROBOT_CAMERA, TOOL_SHADOW
 from h2r_bench.envs.hand import HandPuppet
 from h2r_bench.envs.rendering import CameraRenderer
-from h2r_bench.rotations import matrix_from_6d
+from h2r_bench.rotations import Array, matrix_from_6d
 from h2r_bench.types import UInt8Array
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from h2r_bench.envs.simulation import Simulation
 
 
+_SHADOW_HEIGHT = 0.0018
+"""Above mats and marks, so that the soft shadow falls on them too [m]."""
 _FINE_SAMPLES = 4
 """Samples a pixel of fine rendering."""
 
@@ -38,6 +40,7 @@ class Views:
         stage.model.vis.quality.offsamples = _FINE_SAMPLES if fine else 0
         self._renderer = CameraRenderer(stage.model, width, height, shadows=fine)
         camera = stage.model.camera(HUMAN_CAMERA)
+        self._soft_shadow = not fine
         self._camera_id = int(camera.id)
         self._camera_home = (camera.pos.copy(), camera.quat.copy())
 
@@ -47,6 +50,7 @@ class Views:
 
     def robot(self, simulation: Simulation) -> UInt8Array:
         """The robot as it stands, shape (H, W, 3)."""
+        self._cast_shadow(simulation, simulation.tool()[0])
         return self._renderer.render(simulation.data, ROBOT_CAMERA, show_hand=False, show_robot=True)
 
     def robot_video(self, simulation: Simulation, rollout: Rollout) -> UInt8Array:
@@ -68,6 +72,7 @@ class Views:
         for qpos, state, rotation in zip(rollout.qpos, rollout.state, rotations, strict=True):
             puppet.set(simulation.data, state[:3], rotation, float(state[9]))
             self._pose(simulation, qpos)
+            self._cast_shadow(simulation, state[:3])
             frames.append(
                 self._renderer.render(simulation.data, HUMAN_CAMERA, show_hand=True, show_robot=False)
             )
@@ -78,6 +83,17 @@ class Views:
         simulation.data.qpos[:] = qpos
         mujoco.mj_kinematics(self.stage.model, simulation.data)
         mujoco.mj_camlight(self.stage.model, simulation.data)
+
+    def _cast_shadow(self, simulation: Simulation, tool: Array) -> None:
+        """Lay the soft shadow under the tool at `tool` (3,) [m]: wider and fainter from higher up."""
+        model, data = self.stage.model, simulation.data
+        slot, geom = model.body(TOOL_SHADOW).mocapid[0], model.geom(TOOL_SHADOW).id
+        height = max(float(tool[2]), 0.0)
+        data.mocap_pos[slot] = (tool[0], tool[1], _SHADOW_HEIGHT)
+        body = model.body(TOOL_SHADOW).id
+        data.xpos[body] = data.geom_xpos[geom] = data.mocap_pos[slot]
+        model.geom_size[geom, 0] = 0.022 + 0.12 * height
+        model.geom_rgba[geom, 3] = 0.5 * np.exp(-height / 0.15) if self._soft_shadow else 0.0
 
     def _move_camera(self, camera: CameraNoise) -> None:
         position, quaternion = self._camera_home

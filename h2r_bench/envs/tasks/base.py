@@ -44,7 +44,7 @@ class Judgement:
 
     success: bool
     progress: float
-    """Stages reached, 0..1."""
+    """Stages reached in order, 0..1."""
     failure: str
     """Why not, empty on success."""
 
@@ -76,9 +76,11 @@ class Task(ABC):
     def judge(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> Judgement:
         """Judge a trial by all its snapshots, the end being the last `HOLD_STEPS` of them."""
         stages = self.stages(trace, scene, goal)
-        missed = [failure for failure, reached in stages if not reached]
-        success = not missed
-        return Judgement(success, (len(stages) - len(missed)) / len(stages), missed[0] if missed else "")
+        reached = [done for _, done in stages]
+        # Stages come in order: what holds after a missed one (say, at rest) was not reached by doing.
+        first_missed = reached.index(False) if False in reached else len(stages)
+        failure = "" if first_missed == len(stages) else stages[first_missed][0]
+        return Judgement(not failure, first_missed / len(stages), failure)
 
 
 TASKS: Registry[Task] = Registry("task")

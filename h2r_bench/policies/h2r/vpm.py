@@ -135,10 +135,12 @@ class VideoPredictionModel(nn.Module):
         noise = torch.randn(target.shape, generator=generator)
         noise += self.config.noise_offset * torch.randn((*target.shape[:3], 1, 1), generator=generator)
         timestep = self._timesteps(len(target), generator, last_share)
+        change = (target - reference[:, None]).abs().mean(2, keepdim=True)
+        if self.config.residual:
+            target = target - reference[:, None]
         noisy = self.scheduler.add_noise(target, noise, timestep)
         wanted = target_of(self.config.noise.prediction, self.scheduler, target, noise, timestep)
         error = (self.denoise(noisy, timestep, token) - wanted).square()
-        change = (target - reference[:, None]).abs().mean(2, keepdim=True)
         return (error * (1.0 + motion_weight * change)).mean() / (1.0 + motion_weight * change.mean())
 
     def _timesteps(self, count: int, generator: torch.Generator, last_share: float) -> Tensor:
@@ -172,12 +174,15 @@ class VideoPredictionModel(nn.Module):
     def generate(self, human: Tensor, robot: Tensor, generator: Generators, steps: int = 30) -> Tensor:
         """The predicted robot clip (B, F, H, W, 3) uint8 after `steps` DDIM steps, asked as `features` is."""
         batch, frames = human.shape[:2]
-        token = self.condition(human, self.vae.encode(to_unit(robot)))
+        reference = self.vae.encode(to_unit(robot))
+        token = self.condition(human, reference)
         latents = randn_tensor((batch, frames, *self.config.latent_shape), generator=generator)
         self.scheduler.set_timesteps(steps)
         for timestep in self.scheduler.timesteps:
             output = self.denoise(latents, timestep.expand(batch), token)
             latents = self.scheduler.step(output, timestep, latents).prev_sample
+        if self.config.residual:
+            latents = latents + reference[:, None]
         clips: Tensor = to_uint8(self.vae.decode(latents.flatten(0, 1))).unflatten(0, (batch, frames))
         return clips
 
