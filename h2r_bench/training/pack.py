@@ -37,12 +37,8 @@ def pack(vpm: Path, decoder: Path, execute: int, out: Path) -> list[str]:
 
 def _readme(out: Path, runs: list[dict[str, Any]], names: list[str]) -> str:
     sizes = "\n".join(f"| `{name}` | {(out / name).stat().st_size / 1e6:.1f} MB |" for name in names)
-    took = "\n".join(
-        f"| `{_short(run['command'])}` | {run['steps']} | {run['minutes']:.1f} |" for run in runs
-    )
-    commands = "\n".join(
-        [_collect(runs[-1]["data"]), *(run["command"] for run in runs), _pack_command(runs, out)]
-    )
+    took = "\n".join(f"| `{run['config']['out']}` | {run['steps']} | {run['minutes']:.1f} |" for run in runs)
+    commands = "\n".join([_collect(runs[-1]), *(run["command"] for run in runs), _pack_command(runs, out)])
     return f"""# Weights of the Human2Robot agent, compact preset
 
 Trained from scratch by the commands below on {runs[-1]["data"]["episodes"]} paired episodes of world
@@ -63,15 +59,12 @@ version {runs[-1]["data"]["world"]} (data seed {runs[-1]["data"]["seed"]}). Floa
 """
 
 
-def _short(command: str) -> str:
-    words = command.split()[3:]
-    return " ".join(words[:3] if words[0] == "vpm" else words[:1])
-
-
-def _collect(data: dict[str, Any]) -> str:
+def _collect(run: dict[str, Any]) -> str:
+    data = run["data"]
     recipe, (width, height) = data["recipe"], data["image_size"]
     return (
-        f"python -m h2r_bench.collect --out DATA --episodes {data['episodes']} --seed {data['seed']}"
+        f"python -m h2r_bench.collect --out {run['config']['data']}"
+        f" --episodes {data['episodes']} --seed {data['seed']}"
         f" --size {width}x{height} --tasks {' '.join(recipe.get('tasks', []))}"
         f" --shifted {recipe.get('shifted')} --cue-video {recipe.get('cue_video')}"
     )

@@ -90,10 +90,9 @@ class VPMConfig:
     unet: UNetConfig = field(default_factory=UNetConfig)
     behavior: BehaviorConfig = field(default_factory=BehaviorConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
-    residual: bool = True
+    residual: bool = False
     """Whether latents are generated as their difference from the reference frame's. The paper generates the
-    frames themselves, with pretrained weights; from scratch, copying what stands still costs most of a short
-    training."""
+    frames themselves; a short training from scratch with this on learnt to leave the arm where it was."""
     noise_offset: float = 0.05
     """Noise shared by all cells of a latent channel in training, as in the authors' code."""
     token_pool: int = 4
@@ -161,7 +160,6 @@ COMPACT = H2RConfig()
 
 PAPER = H2RConfig(
     vpm=VPMConfig(
-        residual=False,
         image_size=(424, 240),
         frames=30,
         vae=VAEConfig(
