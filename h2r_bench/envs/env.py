@@ -97,7 +97,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             UnknownNameError: there is no such task.
             ValueError: another argument is out of range.
         """
-        self.task = TASKS.get(task)
+        self.source = TASKS.get(task)
         _check_arguments(cue, shift_cm, image_size, obs, render_mode)
         self.cue: Cue = cue
         self.shift_cm = float(shift_cm)
@@ -121,13 +121,15 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Draw a trial. The same seed gives the same trial after any history.
 
+        Options: `trial` (int), the trial's index, decides which task comes when a name stands for several;
+        without it one is drawn.
+
         Raises:
-            ValueError: `options` has entries; there are none yet.
+            ValueError: `options` has unknown entries or bad values.
         """
         super().reset(seed=seed)
-        if options:
-            raise ValueError(f"reset takes no options, got {sorted(options)}")
-        rng = self.np_random
+        rng, trial = self.np_random, _checked_options(options)
+        self.task = self.source.variant(rng, trial)
         self.pair = draw_pair(
             rng, self.task, self.cue, self.shift_cm, self._solver, stage_for=self._stage_for
         )
@@ -232,7 +234,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
     def _task_state(self) -> dict[str, Float32Array]:
         now, goal = self.trace[-1], self.pair.goal
         props = np.zeros((MAX_PROPS, 4), np.float32)
-        for index, position in enumerate(now.prop_position):
+        for index, position in enumerate(now.prop_position[:MAX_PROPS]):
             props[index] = (*position, now.prop_yaw(index))
         return {"props": props, "goal": np.array([goal.subject, goal.target, goal.angle], np.float32)}
 
@@ -264,6 +266,17 @@ def ground_truth(pair: Pair) -> GroundTruth:
         object_pose=np.stack(props).astype(np.float32),
         gripper=rollout.action[:, 6].copy(),
     )
+
+
+def _checked_options(options: dict[str, Any] | None) -> int | None:
+    """The trial's index, if given. Raises ValueError for anything else."""
+    given = dict(options or {})
+    trial = given.pop("trial", None)
+    if given:
+        raise ValueError(f"reset takes the option 'trial' only, got {', '.join(sorted(given))}")
+    if trial is not None and (not isinstance(trial, int) or trial < 0):
+        raise ValueError(f"the option 'trial' is an index from 0, got {trial!r}")
+    return trial
 
 
 def _checked_action(action: ArrayLike) -> Float32Array:

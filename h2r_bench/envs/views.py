@@ -43,6 +43,7 @@ class Views:
         self._soft_shadow = not fine
         self._camera_id = int(camera.id)
         self._camera_home = (camera.pos.copy(), camera.quat.copy())
+        self._dressing = stage.dressings
 
     def close(self) -> None:
         """Free the graphics memory."""
@@ -51,6 +52,7 @@ class Views:
     def robot(self, simulation: Simulation) -> UInt8Array:
         """The robot as it stands, shape (H, W, 3)."""
         self._cast_shadow(simulation, simulation.tool()[0])
+        self._refresh()
         return self._renderer.render(simulation.data, ROBOT_CAMERA, show_hand=False, show_robot=True)
 
     def robot_video(self, simulation: Simulation, rollout: Rollout) -> UInt8Array:
@@ -65,6 +67,7 @@ class Views:
         self, simulation: Simulation, rollout: Rollout, puppet: HandPuppet, camera: CameraNoise
     ) -> UInt8Array:
         """The hand doing what the robot did in `rollout`, shape (T, H, W, 3). Moves the simulation's data."""
+        self._refresh()
         self._move_camera(camera)
         rotations = matrix_from_6d(rollout.state[:, 3:9])
         puppet.begin(rotations)
@@ -77,6 +80,13 @@ class Views:
                 self._renderer.render(simulation.data, HUMAN_CAMERA, show_hand=True, show_robot=False)
             )
         return np.stack(frames)
+
+    def _refresh(self) -> None:
+        """Send textures again that were repainted since."""
+        if self._dressing != self.stage.dressings:
+            for texture in self.stage.painted_textures:
+                self._renderer.refresh_texture(texture)
+            self._dressing = self.stage.dressings
 
     def _pose(self, simulation: Simulation, qpos: np.ndarray) -> None:
         """Bring the drawn bodies to `qpos` without running physics."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
 from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.script import Waypoint
 from h2r_bench.envs.simulation import Snapshot
+from h2r_bench.envs.splits import TRAIN, Look
 from h2r_bench.registry import Registry
 from h2r_bench.types import CONTROL_HZ
 
@@ -49,13 +50,35 @@ class Judgement:
     """Why not, empty on success."""
 
 
+class TaskSource(Protocol):
+    """What a task's name stands for: a task, or several that take turns."""
+
+    @property
+    def name(self) -> str:
+        """Id of the task."""
+
+    @property
+    def domain(self) -> str:
+        """Training domain: `basic` or `writing`."""
+
+    def variant(self, rng: np.random.Generator, trial: int | None) -> Task:
+        """The task that trial number `trial` plays; without a number one is drawn."""
+
+
 class Task(ABC):
-    """One task. Tasks hold no state: everything is in scene, goal and trace."""
+    """One task, drawn from one look. Nothing of a trial is kept in it: that is scene, goal and trace."""
 
     name: ClassVar[str]
     """Id of the task."""
     domain: ClassVar[str] = "basic"
     """Which training domain it belongs to: `basic` or `writing`."""
+
+    def __init__(self, look: Look = TRAIN) -> None:
+        self.look = look
+
+    def variant(self, rng: np.random.Generator, trial: int | None) -> Task:
+        """This task, whatever the trial."""
+        return self
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
@@ -83,7 +106,21 @@ class Task(ABC):
         return Judgement(not failure, first_missed / len(stages), failure)
 
 
-TASKS: Registry[Task] = Registry("task")
+@dataclass(frozen=True)
+class Mixture:
+    """Several tasks under one name, mixed evenly by trial index."""
+
+    name: str
+    variants: tuple[Task, ...]
+    domain: str = "basic"
+
+    def variant(self, rng: np.random.Generator, trial: int | None) -> Task:
+        """Trial 0 plays the first variant, trial 1 the second, and so on round."""
+        index = int(rng.integers(len(self.variants))) if trial is None else trial % len(self.variants)
+        return self.variants[index]
+
+
+TASKS: Registry[TaskSource] = Registry("task")
 
 
 def released(trace: Sequence[Snapshot], index: int) -> bool:
