@@ -78,7 +78,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         image_size: tuple[int, int] = DEFAULT_IMAGE_SIZE,
         obs: ObservationPreset = "image",
         render_mode: str | None = None,
-        limits: MotionLimits = DEFAULT_LIMITS,
+        limits: MotionLimits | None = None,
         fine: bool = False,
     ) -> None:
         """Make an environment; nothing is drawn before `reset`.
@@ -90,7 +90,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             image_size: width and height of all images [pixels].
             obs: observation preset.
             render_mode: None or "rgb_array".
-            limits: motion limits of the tool.
+            limits: motion limits of the tool instead of the task's own.
             fine: render with shadows and smooth edges, at a third of the speed.
 
         Raises:
@@ -106,7 +106,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         self.render_mode = render_mode
         self.limits = limits
         self._fine = fine
-        self.action_space = cast("spaces.Space[Float32Array]", action_space(limits))
+        self.action_space = cast("spaces.Space[Float32Array]", action_space(limits or DEFAULT_LIMITS))
         self.observation_space = observation_space(image_size) if obs == "image" else _state_preset_space()
         self._solver = InverseKinematics()
         self._stage: Stage | None = None
@@ -136,8 +136,9 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         self.instruction = self.task.instruction(self.pair.human_scene, self.pair.goal)
         self._instruction_code = encode_instruction(self.instruction)
         self.demonstration = self._film()
-        self.simulation = Simulation(self.pair.stage, self._solver, self.limits)
-        self.simulation.reset(self.pair.robot_scene, Style.sample(rng).start_pose)
+        self.simulation = Simulation(self.pair.stage, self._solver, self.limits or self.task.limits)
+        start = self.task.start_pose(self.pair.robot_scene, self.pair.goal, Style.sample(rng))
+        self.simulation.reset(self.pair.robot_scene, start)
         self.trace: list[Snapshot] = [self.simulation.snapshot()]
         self.horizon = len(self.demonstration) + round(EXTRA_SECONDS * CONTROL_HZ)
         self._image, self._live = None, True

@@ -370,12 +370,33 @@ def _paper(body: mjcf.Element) -> None:
 
 def _marker(body: mjcf.Element) -> None:
     """A felt pen held upright: the body frame is the tool frame, the tip `PEN_TIP` below it."""
-    body.add("geom", name="tint", type="capsule", fromto=(0, 0, -0.016, 0, 0, 0.075), size=(0.0065,), rgba=PLAIN,
-             **_paint())
-    body.add("geom", name="collar", type="capsule", fromto=(0, 0, -0.022, 0, 0, -0.014), size=(0.005,), rgba=PAPER,
-             **_paint())
-    body.add("geom", name="nib", type="capsule", fromto=(0, 0, -PEN_TIP + 0.002, 0, 0, -0.02), size=(0.002,), rgba=INK,
-             **_paint())
+    body.add(
+        "geom",
+        name="tint",
+        type="capsule",
+        fromto=(0, 0, -0.016, 0, 0, 0.075),
+        size=(0.0065,),
+        rgba=PLAIN,
+        **_paint(),
+    )
+    body.add(
+        "geom",
+        name="collar",
+        type="capsule",
+        fromto=(0, 0, -0.022, 0, 0, -0.014),
+        size=(0.005,),
+        rgba=PAPER,
+        **_paint(),
+    )
+    body.add(
+        "geom",
+        name="nib",
+        type="capsule",
+        fromto=(0, 0, -PEN_TIP + 0.002, 0, 0, -0.02),
+        size=(0.002,),
+        rgba=INK,
+        **_paint(),
+    )
 
 
 def _dial(body: mjcf.Element) -> None:

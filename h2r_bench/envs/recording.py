@@ -86,7 +86,7 @@ def _play_both(
             return pair, pair.human_simulation, pair.rollout
         if _enters_held_out(pair.robot_scene):
             continue
-        simulation = Simulation(pair.stage, solver)
+        simulation = Simulation(pair.stage, solver, task.limits)
         try:
             rollout = play(simulation, task, pair.robot_scene, pair.goal, pair.style, pair.rollout.clock)
         except PhaseMismatchError:

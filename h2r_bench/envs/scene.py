@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 
 from h2r_bench.envs.arena import LAMP, LAMP_COLOR, LAMP_DIRECTION, TABLE_TEXTURE, build_arena
 from h2r_bench.envs.hand import attach_hand
+from h2r_bench.envs.ink import SHEET_PIXELS
 from h2r_bench.envs.props import KINDS, TINTED, PropKind
 from h2r_bench.envs.robot import ARM_JOINTS, build_arm
 from h2r_bench.envs.splits import RGB
 from h2r_bench.envs.textures import FINISH_PIXELS, GLOSS, PLAIN_GLOSS, finish_pixels, table_pixels
 from h2r_bench.types import UInt8Array
 
+SHEET = "sheet"
+"""Name of a sheet of paper's geom, texture and material."""
 FINISH = "finish"
 """Name of each prop's own texture and material."""
 
@@ -73,6 +76,15 @@ class SceneSpec:
     lamp: Lamp = Lamp()
     clutter: int = 0
     """How many of the last props only stand about."""
+    held: int | None = None
+    """Index of the prop that the gripper holds from start to end."""
+    guide: tuple[tuple[float, float], ...] = ()
+    """A faint line printed on the paper, in its frame [m]."""
+
+    @property
+    def paper(self) -> int | None:
+        """Index of the sheet of paper, if there is one."""
+        return self.kinds.index("paper") if "paper" in self.kinds else None
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -141,6 +153,22 @@ def _add_finish(prop: mjcf.RootElement) -> None:
     for geom in prop.find_all("geom"):
         if geom.name.startswith(TINTED):
             geom.material = material
+        if geom.name == SHEET:
+            geom.material = _add_sheet(prop)
+
+
+def _add_sheet(prop: mjcf.RootElement) -> mjcf.Element:
+    """The texture that ink is painted into."""
+    prop.asset.add(
+        "texture",
+        name=SHEET,
+        type="2d",
+        builtin="flat",
+        rgb1=(1, 1, 1),
+        width=SHEET_PIXELS,
+        height=SHEET_PIXELS,
+    )
+    return prop.asset.add("material", name=SHEET, texture=SHEET, specular=0.05, shininess=0.05)
 
 
 def _pristine_model(kinds: tuple[str, ...]) -> mujoco.MjModel:
@@ -160,6 +188,8 @@ class Stage:
     def __init__(self, kinds: tuple[str, ...]) -> None:
         self.kinds = kinds
         self.model = copy.deepcopy(_pristine_model(kinds))
+        self.spec: SceneSpec | None = None
+        """What it was last dressed as."""
         self.dressings = 0
         """How often `dress` was called: who draws the stage then knows that textures changed."""
         model = self.model
@@ -202,6 +232,7 @@ class Stage:
         model.light_dir[lamp] = np.array(spec.lamp.direction) / np.linalg.norm(spec.lamp.direction)
         for index, prop in enumerate(spec.props):
             self._dress_prop(index, prop)
+        self.spec = spec
         self.dressings += 1
 
     def _dress_prop(self, index: int, prop: PropSpec) -> None:
@@ -212,6 +243,12 @@ class Stage:
         for geom in np.flatnonzero(self.prop_of_geom == index):
             if model.geom(int(geom)).name.split("/")[-1].startswith(TINTED):
                 model.geom_rgba[geom, :3] = prop.rgb
+
+    def paint_sheet(self, index: int, pixels: UInt8Array) -> int:
+        """Repaint the sheet of paper that is prop `index`; returns the id of its texture."""
+        name = f"{prop_body(index)}/{SHEET}"
+        self._paint(name, pixels)
+        return int(self.model.texture(name).id)
 
     def _paint(self, texture: str, pixels: UInt8Array) -> None:
         """Repaint a texture, each face of a cube alike; `pixels` has shape (P, P, 3)."""

@@ -5,6 +5,7 @@ A stroke is one continuous line, shape (N, 2), in a unit square: u to the right,
 
 from __future__ import annotations
 
+import itertools
 import json
 from functools import lru_cache
 from pathlib import Path
@@ -34,7 +35,7 @@ def characters() -> dict[str, FloatArray]:
 def resample(stroke: FloatArray, spacing: float = SPACING) -> FloatArray:
     """Points at most `spacing` apart along `stroke` (N, D), corners kept: shape (M, D)."""
     parts = [stroke[:1]]
-    for start, end in zip(stroke[:-1], stroke[1:], strict=True):
+    for start, end in itertools.pairwise(stroke):
         count = max(1, int(np.ceil(np.linalg.norm(end - start) / spacing)))
         parts.append(start + (end - start) * (np.arange(1, count + 1) / count)[:, None])
     return np.concatenate(parts)

@@ -8,6 +8,7 @@ from h2r_bench.envs.tasks import (  # noqa: F401  (they register)
     pick_place,
     push_pull,
     rotation,
+    writing,
 )
 from h2r_bench.envs.tasks.base import CUES, TASKS, Cue, Goal, Judgement, Task, TaskSource
 

@@ -9,12 +9,13 @@ from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
+from h2r_bench.envs.control import ToolPose
 from h2r_bench.envs.scene import SceneSpec
-from h2r_bench.envs.script import Waypoint
+from h2r_bench.envs.script import Style, Waypoint
 from h2r_bench.envs.simulation import Snapshot
 from h2r_bench.envs.splits import TRAIN, Look
 from h2r_bench.registry import Registry
-from h2r_bench.types import CONTROL_HZ
+from h2r_bench.types import CONTROL_HZ, DEFAULT_LIMITS, MotionLimits
 
 Cue = Literal["scene", "video"]
 CUES: tuple[Cue, ...] = ("scene", "video")
@@ -37,6 +38,10 @@ class Goal:
     """Index of the prop that marks where to."""
     angle: float = 0.0
     """Rotation tasks: signed turn from where the subject starts [rad]."""
+    text: str = ""
+    """Writing: what is written."""
+    stroke: tuple[tuple[float, float], ...] = ()
+    """Writing: the line to be written, in the paper's frame [m]."""
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,13 @@ class Task(ABC):
 
     def __init__(self, look: Look = TRAIN) -> None:
         self.look = look
+
+    limits: ClassVar[MotionLimits] = DEFAULT_LIMITS
+    """Motion limits of the tool in this task."""
+
+    def start_pose(self, scene: SceneSpec, goal: Goal, style: Style) -> ToolPose:
+        """Where the tool starts."""
+        return style.start_pose
 
     def variant(self, rng: np.random.Generator, trial: int | None) -> Task:
         """This task, whatever the trial."""
