@@ -13,6 +13,7 @@ from h2r_bench.envs.arena import HUMAN_CAMERA, ROBOT_CAMERA, TOOL_SHADOW
 from h2r_bench.envs.hand import HandPuppet
 from h2r_bench.envs.ink import Sheet
 from h2r_bench.envs.rendering import CameraRenderer
+from h2r_bench.envs.robot import WRIST_CAMERA as _WRIST
 from h2r_bench.rotations import Array, matrix_from_6d
 from h2r_bench.types import FloatArray, UInt8Array
 
@@ -59,6 +60,11 @@ class Views:
         self._refresh()
         self._show_ink(simulation, simulation.ink_steps)
         return self._renderer.render(simulation.data, ROBOT_CAMERA, show_hand=False, show_robot=True)
+
+    def wrist(self, simulation: Simulation) -> UInt8Array:
+        """What the gripper sees, shape (H, W, 3)."""
+        self.robot(simulation)  # brings ink and shadow up to date
+        return self._renderer.render(simulation.data, f"panda/{_WRIST}", show_hand=False, show_robot=True)
 
     def robot_video(self, simulation: Simulation, rollout: Rollout) -> UInt8Array:
         """The robot before each action of `rollout`, shape (T, H, W, 3). Moves the simulation's data."""

@@ -108,6 +108,11 @@ class Task(ABC):
     def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
         """The stages on the way, in order, each with what failed if it was not reached."""
 
+    def potential(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> float:
+        """How near to success the world is [m], higher is nearer: what the dense reward rewards gaining."""
+        reach = np.linalg.norm(snapshot.tool_position - snapshot.prop_position[goal.subject])
+        return -float(0.5 * reach + planar_distance(snapshot, goal.subject, goal.target))
+
     def judge(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> Judgement:
         """Judge a trial by all its snapshots, the end being the last `HOLD_STEPS` of them."""
         stages = self.stages(trace, scene, goal)

@@ -65,6 +65,11 @@ class Rotation(Task):
         turn = float(left) if np.sign(left) == np.sign(goal.angle) else goal.angle
         return skills.turn(snapshot, scene, goal.subject, turn)
 
+    def potential(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> float:
+        """How near to success the world is [m]; a radian off counts as 10 cm."""
+        error = wrap_angle(snapshot.prop_yaw(goal.target) - snapshot.prop_yaw(goal.subject))
+        return super().potential(snapshot, scene, goal) - 0.1 * abs(float(error))
+
     def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
         """Stages on the way to success, each with what failed if it was not reached."""
         end = trace[-HOLD_STEPS:]
