@@ -64,7 +64,7 @@ def test_no_shift_changes_nothing() -> None:
 
 @pytest.mark.parametrize("task", SEEN)
 def test_an_equal_scene_pair_is_synchronous(task: str) -> None:
-    """The hand's pinch point stays within 5 mm of the tool in every frame, and it opens as the gripper does."""
+    """The hand's pinch point stays within 5 mm of the tool in every frame."""
     rng = np.random.default_rng(4)
     pair = draw_pair(rng, one_of(task), "scene", 0.0, InverseKinematics(), as_person=False)
     assert pair.human_scene == pair.robot_scene

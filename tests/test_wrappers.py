@@ -15,8 +15,8 @@ def test_rescaled_actions_span_the_same_box() -> None:
     inner = env.unwrapped.action_space
     assert np.all(env.action_space.low == -1)
     assert np.all(env.action_space.high == 1)
-    np.testing.assert_allclose(env.action(np.ones(7, np.float32)), inner.high, rtol=1e-6)
-    np.testing.assert_allclose(env.action(-np.ones(7, np.float32)), inner.low, rtol=1e-6)
+    np.testing.assert_allclose(env.action(np.ones(7, np.float32)), inner.high, rtol=1e-5)
+    np.testing.assert_allclose(env.action(-np.ones(7, np.float32)), inner.low, rtol=1e-5)
 
 
 def test_relative_actions_move_from_the_last_target() -> None:
