@@ -3,13 +3,14 @@ SHELL := /bin/bash
 VENV  := .venv
 BIN   := $(VENV)/bin
 
-.PHONY: help run test lint setup
+.PHONY: help run test lint setup bench
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run    set up, then three trials of the h2r agent on instance_gen"
 	@echo "make test   set up with everything the tests need, then lint, type-check and test"
 	@echo "make lint   ruff and mypy only"
+	@echo "make bench  what a step costs beyond bare physics and rendering"
 	@echo "make setup  only set up .venv/"
 
 run: $(VENV)/.ready-run
@@ -22,6 +23,9 @@ lint: $(VENV)/.ready-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench: $(VENV)/.ready-run
+	$(BIN)/python benchmarks/step_overhead.py
 
 setup: $(VENV)/.ready-run
 

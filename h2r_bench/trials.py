@@ -138,7 +138,7 @@ def run_trial(
     """
     started = time.perf_counter()
     seed = trial_seed(condition.seed, trial)
-    observation, info = env.reset(seed=seed)
+    observation, info = env.reset(seed=seed, options={"trial": trial})
     demonstration: Demonstration = info["demonstration"]
     if isinstance(agent, PrivilegedAgent):
         agent.bind(env.unwrapped)

@@ -40,16 +40,6 @@ def test_every_task_has_a_gymnasium_id() -> None:
         assert gymnasium.spec(gym_id).max_episode_steps is None
 
 
-@pytest.mark.parametrize("task", list(TASKS))
-def test_gymnasium_and_sb3_accept_it(task: str) -> None:
-    made = gymnasium.make(GYM_IDS[task], image_size=(40, 36), render_mode="rgb_array").unwrapped
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        check_env(made)
-        sb3_check_env(made)
-    made.close()
-
-
 def test_the_state_preset_passes_the_checkers_and_renders_nothing() -> None:
     made = TabletopEnv("rotation", obs="state", cue="video")
     with warnings.catch_warnings():

@@ -1,16 +1,11 @@
-"""Table, surroundings, light and cameras. Textures are drawn from fixed seeds: no image files are shipped."""
+"""Table, surroundings, light and cameras."""
 
 from __future__ import annotations
 
-import io
-from functools import lru_cache
-
-import imageio.v3 as iio
 import numpy as np
 from dm_control import mjcf
-from scipy.ndimage import gaussian_filter
 
-from h2r_bench.envs.splits import TRAIN_TABLES
+from h2r_bench.envs.textures import TABLE_PIXELS
 from h2r_bench.types import FloatArray
 
 ROBOT_CAMERA = "robot_view"
@@ -23,36 +18,11 @@ CAMERA_TARGET = (0.48, 0.0, 0.08)
 CAMERA_FOVY = 28.0
 """Vertical field of view [degrees]: tight, so that open and closed fingers are told apart at 128x128."""
 
-_TEXTURE_PIXELS = 256
-
-
-def _grain(rng: np.random.Generator, sigma: tuple[float, float]) -> FloatArray:
-    """Smooth noise with unit amplitude, shape (P, P)."""
-    noise = gaussian_filter(rng.standard_normal((_TEXTURE_PIXELS, _TEXTURE_PIXELS)), sigma, mode="wrap")
-    return np.asarray(noise / np.abs(noise).max())
-
-
-def _table_pixels(name: str) -> FloatArray:
-    """RGB of a table top in 0..1, shape (P, P, 3)."""
-    rng = np.random.default_rng(sum(name.encode()))
-    if name in ("oak", "beech"):
-        base = np.array((0.62, 0.45, 0.29) if name == "oak" else (0.80, 0.66, 0.49))
-        tone = 0.10 * _grain(rng, (2, 40)) + 0.05 * _grain(rng, (0.7, 18))
-    elif name == "slate":
-        base, tone = np.array((0.36, 0.38, 0.40)), 0.06 * _grain(rng, (6, 6)) + 0.03 * _grain(rng, (1, 1))
-    else:
-        base = np.array((0.83, 0.82, 0.78))
-        weave = np.sin(np.arange(_TEXTURE_PIXELS) * np.pi / 4)
-        tone = 0.03 * (weave[:, None] + weave[None, :]) + 0.03 * _grain(rng, (1, 1))
-    return np.clip(base + tone[..., None], 0, 1)
-
-
-@lru_cache(maxsize=16)
-def table_texture(name: str) -> bytes:
-    """PNG bytes of the table top `name`."""
-    buffer = io.BytesIO()
-    iio.imwrite(buffer, np.uint8(_table_pixels(name) * 255), extension=".png")
-    return buffer.getvalue()
+TABLE_TEXTURE = "table"
+"""The one texture that is repainted for each scene's table top."""
+LAMP = "lamp"
+LAMP_DIRECTION = (-0.27, 0.33, -1.0)
+LAMP_COLOR = (0.45, 0.45, 0.43)
 
 
 TOOL_SHADOW = "tool_shadow"
@@ -91,10 +61,10 @@ def build_arena() -> mjcf.RootElement:
     _add_surfaces(root)
     root.worldbody.add(
         "light",
-        name="lamp",
+        name=LAMP,
         pos=(0.9, -0.5, 1.6),
-        dir=(-0.27, 0.33, -1.0),
-        diffuse=(0.45, 0.45, 0.43),
+        dir=LAMP_DIRECTION,
+        diffuse=LAMP_COLOR,
         castshadow=True,
         type="directional",
     )
@@ -117,10 +87,18 @@ def build_arena() -> mjcf.RootElement:
 
 
 def _add_surfaces(root: mjcf.RootElement) -> None:
-    for name in TRAIN_TABLES:
-        png = mjcf.Asset(table_texture(name), ".png")
-        root.asset.add("texture", name=name, type="2d", file=png)
-        root.asset.add("material", name=name, texture=name, texrepeat=(3, 3), specular=0.1, shininess=0.1)
+    root.asset.add(
+        "texture",
+        name=TABLE_TEXTURE,
+        type="2d",
+        builtin="flat",
+        width=TABLE_PIXELS,
+        height=TABLE_PIXELS,
+        rgb1=(1, 1, 1),
+    )
+    root.asset.add(
+        "material", name=TABLE_TEXTURE, texture=TABLE_TEXTURE, texrepeat=(3, 3), specular=0.1, shininess=0.1
+    )
     world = root.worldbody
     world.add(
         "geom",
@@ -128,7 +106,7 @@ def _add_surfaces(root: mjcf.RootElement) -> None:
         type="box",
         size=(0.55, 0.75, 0.02),
         pos=(0.42, 0, -0.02),
-        material=TRAIN_TABLES[0],
+        material=TABLE_TEXTURE,
         friction=(0.8, 0.01, 0.0005),
     )
     seen = {"contype": 0, "conaffinity": 0}

@@ -125,8 +125,8 @@ def _limit_orientation(rotvec: FloatArray, limits: MotionLimits, held: list[str]
 class GripperLatch:
     """Binary gripper command with hysteresis, as real grippers take it."""
 
-    def __init__(self) -> None:
-        self.open = True
+    def __init__(self, *, open_: bool = True) -> None:
+        self.open = open_
 
     def command(self, value: float) -> bool:
         """Take a command 0..1 and return whether the gripper shall be open."""

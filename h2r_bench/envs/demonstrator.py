@@ -61,13 +61,14 @@ def play(
     Raises:
         PhaseMismatchError: the script has more or fewer phases than `clock`.
     """
-    simulation.reset(scene, style.start_pose)
+    start = task.start_pose(scene, goal, style)
+    simulation.reset(scene, start)
     snapshot = simulation.snapshot()
     waypoints = task.plan(snapshot, scene, goal)
-    clock = clock or set_clock(style.start_pose, waypoints, style)
+    clock = clock or set_clock(start, waypoints, style)
     if len(clock.motion) != len(waypoints):
         raise PhaseMismatchError(f"a clock of {len(clock.motion)} phases for a script of {len(waypoints)}")
-    player = ScriptPlayer(style.start_pose, waypoints, clock, style)
+    player = ScriptPlayer(start, waypoints, clock, style)
     trace, qpos, states, actions = [snapshot], [], [], []
     failed = ""
     for _ in range(clock.total + HOLD_STEPS):

@@ -19,6 +19,7 @@ from h2r_bench.envs.simulation import PhysicsError, Simulation, Snapshot
 from h2r_bench.envs.tasks import CUES, TASKS, Cue
 from h2r_bench.envs.tasks.base import Judgement
 from h2r_bench.envs.views import Views
+from h2r_bench.envs.window import Window
 from h2r_bench.rotations import matrix_to_rotvec
 from h2r_bench.types import (
     ACTION_DIM,
@@ -45,6 +46,9 @@ MAX_PROPS = 4
 """Most props in a scene: the size of the state preset's `props`."""
 
 ObservationPreset = Literal["image", "state"]
+RewardKind = Literal["sparse", "dense"]
+DENSE_SCALE = 10.0
+"""Dense reward per metre of potential gained."""
 
 
 class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
@@ -63,11 +67,11 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
     | `goal` | float32 | (3,) | index of the prop to move, of the one it goes to, turn [rad] |
     | `instruction` | uint8 | (128,) | the task in words |
 
-    Action: `h2r_bench.types.action_space`, an absolute tool target. Reward: 1 on the last step of a
-    successful trial, else 0.
+    Action: `h2r_bench.types.action_space`, an absolute tool target. Reward `sparse`: 1 on the last step of a
+    successful trial, else 0. Reward `dense`: that, plus what was gained in the task's potential.
     """
 
-    metadata = {"render_modes": ["rgb_array"], "render_fps": int(CONTROL_HZ)}  # noqa: RUF012
+    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": int(CONTROL_HZ)}  # noqa: RUF012
 
     def __init__(
         self,
@@ -77,8 +81,10 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         shift_cm: float = 0.0,
         image_size: tuple[int, int] = DEFAULT_IMAGE_SIZE,
         obs: ObservationPreset = "image",
+        reward: RewardKind = "sparse",
+        wrist_view: bool = False,
         render_mode: str | None = None,
-        limits: MotionLimits = DEFAULT_LIMITS,
+        limits: MotionLimits | None = None,
         fine: bool = False,
     ) -> None:
         """Make an environment; nothing is drawn before `reset`.
@@ -89,29 +95,37 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             shift_cm: layout shift between the human's scene and the robot's [cm].
             image_size: width and height of all images [pixels].
             obs: observation preset.
-            render_mode: None or "rgb_array".
-            limits: motion limits of the tool.
+            reward: `sparse` or `dense`.
+            wrist_view: add the gripper's own view to the observation as `wrist_image`, shape (H, W, 3).
+            render_mode: None, "rgb_array", or "human", which opens MuJoCo's viewer.
+            limits: motion limits of the tool instead of the task's own.
             fine: render with shadows and smooth edges, at a third of the speed.
 
         Raises:
             UnknownNameError: there is no such task.
             ValueError: another argument is out of range.
         """
-        self.task = TASKS.get(task)
-        _check_arguments(cue, shift_cm, image_size, obs, render_mode)
+        self.source = TASKS.get(task)
+        _check_arguments(cue, shift_cm, image_size, obs, reward, render_mode)
         self.cue: Cue = cue
         self.shift_cm = float(shift_cm)
         self.image_size = image_size
         self.obs_preset: ObservationPreset = obs
+        self.reward_kind: RewardKind = reward
+        self.wrist_view = wrist_view
         self.render_mode = render_mode
         self.limits = limits
         self._fine = fine
-        self.action_space = cast("spaces.Space[Float32Array]", action_space(limits))
+        self.action_space = cast("spaces.Space[Float32Array]", action_space(limits or DEFAULT_LIMITS))
         self.observation_space = observation_space(image_size) if obs == "image" else _state_preset_space()
+        if wrist_view:
+            view = spaces.Box(0, 255, (image_size[1], image_size[0], 3), np.uint8)
+            self.observation_space = spaces.Dict({**self.observation_space.spaces, "wrist_image": view})
         self._solver = InverseKinematics()
         self._stage: Stage | None = None
         self._views: Views | None = None
         self._image: UInt8Array | None = None
+        self._window = Window()
         self._live = False
 
     # --- Gymnasium ---------------------------------------------------------------------------------------
@@ -121,21 +135,24 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
     ) -> tuple[dict[str, Any], dict[str, Any]]:
         """Draw a trial. The same seed gives the same trial after any history.
 
+        Options: `trial` (int), the trial's index, decides which task comes when a name stands for several;
+        without it one is drawn.
+
         Raises:
-            ValueError: `options` has entries; there are none yet.
+            ValueError: `options` has unknown entries or bad values.
         """
         super().reset(seed=seed)
-        if options:
-            raise ValueError(f"reset takes no options, got {sorted(options)}")
-        rng = self.np_random
+        rng, trial = self.np_random, _checked_options(options)
+        self.task = self.source.variant(rng, trial)
         self.pair = draw_pair(
             rng, self.task, self.cue, self.shift_cm, self._solver, stage_for=self._stage_for
         )
         self.instruction = self.task.instruction(self.pair.human_scene, self.pair.goal)
         self._instruction_code = encode_instruction(self.instruction)
         self.demonstration = self._film()
-        self.simulation = Simulation(self.pair.stage, self._solver, self.limits)
-        self.simulation.reset(self.pair.robot_scene, Style.sample(rng).start_pose)
+        self.simulation = Simulation(self.pair.stage, self._solver, self.limits or self.task.limits)
+        start = self.task.start_pose(self.pair.robot_scene, self.pair.goal, Style.sample(rng))
+        self.simulation.reset(self.pair.robot_scene, start)
         self.trace: list[Snapshot] = [self.simulation.snapshot()]
         self.horizon = len(self.demonstration) + round(EXTRA_SECONDS * CONTROL_HZ)
         self._image, self._live = None, True
@@ -166,16 +183,22 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         self._live = not (truncated or failure)
         info = {**self._verdict(failure), "clipped": clipped}
         reward = float(truncated and info["is_success"])
+        if self.reward_kind == "dense" and not failure:
+            reward += DENSE_SCALE * (self._potential(-1) - self._potential(-2))
+        if self.render_mode == "human":
+            self.render()
         return self._observe(), reward, bool(failure), truncated, info
 
-    def render(self) -> UInt8Array:
-        """The robot view, shape (H, W, 3), whatever the observation preset."""
-        if self._image is None:
-            self._image = self._camera_views().robot(self.simulation)
-        return self._image.copy()
+    def render(self) -> UInt8Array | None:
+        """The robot view, shape (H, W, 3), whatever the observation preset; None in mode "human"."""
+        if self.render_mode == "human":
+            self._window.show(self.simulation)
+            return None
+        return self._robot_image().copy()
 
     def close(self) -> None:
         """Free the graphics memory."""
+        self._window.close()
         if self._views is not None:
             self._views.close()
             self._views = None
@@ -223,16 +246,34 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             )
         return Demonstration(frames, CONTROL_HZ, self.instruction, truth)
 
+    def _robot_image(self) -> UInt8Array:
+        """The robot view of this step, drawn once."""
+        if self._image is None:
+            self._image = self._camera_views().robot(self.simulation)
+        return self._image
+
+    def _potential(self, moment: int) -> float:
+        return self.task.potential(self.trace[moment], self.pair.robot_scene, self.pair.goal)
+
     def _observe(self) -> dict[str, Any]:
-        common = {"state": self.simulation.state(), "instruction": self._instruction_code.copy()}
+        common: dict[str, Any] = {
+            "state": self.simulation.state(),
+            "instruction": self._instruction_code.copy(),
+        }
+        if self.wrist_view:
+            common["wrist_image"] = self._camera_views().wrist(self.simulation)
         if self.obs_preset == "state":
             return {**common, **self._task_state()}
-        return {"image": self.render(), "human_clip": self.demonstration.clip(self.steps_taken), **common}
+        return {
+            "image": self._robot_image().copy(),
+            "human_clip": self.demonstration.clip(self.steps_taken),
+            **common,
+        }
 
     def _task_state(self) -> dict[str, Float32Array]:
         now, goal = self.trace[-1], self.pair.goal
         props = np.zeros((MAX_PROPS, 4), np.float32)
-        for index, position in enumerate(now.prop_position):
+        for index, position in enumerate(now.prop_position[:MAX_PROPS]):
             props[index] = (*position, now.prop_yaw(index))
         return {"props": props, "goal": np.array([goal.subject, goal.target, goal.angle], np.float32)}
 
@@ -266,6 +307,17 @@ def ground_truth(pair: Pair) -> GroundTruth:
     )
 
 
+def _checked_options(options: dict[str, Any] | None) -> int | None:
+    """The trial's index, if given. Raises ValueError for anything else."""
+    given = dict(options or {})
+    trial = given.pop("trial", None)
+    if given:
+        raise ValueError(f"reset takes the option 'trial' only, got {', '.join(sorted(given))}")
+    if trial is not None and (not isinstance(trial, int) or trial < 0):
+        raise ValueError(f"the option 'trial' is an index from 0, got {trial!r}")
+    return trial
+
+
 def _checked_action(action: ArrayLike) -> Float32Array:
     array = np.asarray(action, np.float32)
     if array.shape != (ACTION_DIM,):
@@ -276,7 +328,7 @@ def _checked_action(action: ArrayLike) -> Float32Array:
 
 
 def _check_arguments(
-    cue: str, shift_cm: float, image_size: tuple[int, int], obs: str, render_mode: str | None
+    cue: str, shift_cm: float, image_size: tuple[int, int], obs: str, reward: str, render_mode: str | None
 ) -> None:
     if cue not in CUES:
         raise ValueError(f"cue must be one of {', '.join(CUES)}, got {cue!r}")
@@ -286,8 +338,10 @@ def _check_arguments(
         raise ValueError(f"image_size is (width, height) of at least 16 pixels, got {image_size}")
     if obs not in ("image", "state"):
         raise ValueError(f"obs must be 'image' or 'state', got {obs!r}")
-    if render_mode not in (None, "rgb_array"):
-        raise ValueError(f"render_mode must be None or 'rgb_array', got {render_mode!r}")
+    if reward not in ("sparse", "dense"):
+        raise ValueError(f"reward must be 'sparse' or 'dense', got {reward!r}")
+    if render_mode not in (None, *TabletopEnv.metadata["render_modes"]):
+        raise ValueError(f"render_mode must be None, 'rgb_array' or 'human', got {render_mode!r}")
 
 
 def _state_preset_space() -> spaces.Dict:

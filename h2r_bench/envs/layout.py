@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from h2r_bench.envs.arena import LAMP_COLOR, LAMP_DIRECTION
 from h2r_bench.envs.props import KINDS
-from h2r_bench.envs.scene import PropSpec, SceneSpec
-from h2r_bench.envs.splits import HELD_OUT_AREA, RGB, TABLE_AREA, TRAIN_COLORS, TRAIN_TABLES, TRAIN_WALLS
+from h2r_bench.envs.scene import Lamp, PropSpec, SceneSpec
+from h2r_bench.envs.splits import CLUTTER_AREA, CLUTTER_KINDS, Light, Look, Region
 from h2r_bench.types import FloatArray
 
 _TRIES = 3000
@@ -27,6 +27,14 @@ _TOO_ALIKE: dict[str, tuple[str, ...]] = {
     "beech": ("white", "yellow", "orange"),
     "oak": ("orange",),
     "slate": ("black",),
+    "walnut": ("black", "brown"),
+    "marble": ("white",),
+    "terrazzo": ("white",),
+    "gingham": ("white", "red", "pink", "coral"),
+    "felt": ("green",),
+    "cork": ("brown", "orange"),
+    "granite": (),
+    "tiles": ("blue", "cyan"),
 }
 """Colours that do not stand out from a table top."""
 
@@ -35,54 +43,48 @@ class NoFreePlaceError(RuntimeError):
     """The props asked for do not fit on the table."""
 
 
-@dataclass(frozen=True)
-class Surroundings:
-    """Table top and wall."""
-
-    table: str
-    wall: RGB
-
-
-def sample_surroundings(rng: np.random.Generator) -> Surroundings:
-    """A table top and a wall seen in training."""
-    walls = list(TRAIN_WALLS.values())
-    return Surroundings(str(rng.choice(TRAIN_TABLES)), walls[rng.integers(len(walls))])
-
-
-def sample_colors(rng: np.random.Generator, kinds: Sequence[str], table: str) -> list[str]:
-    """A training colour for each kind, all different, that stands out from `table` and from its own parts."""
-    while True:
-        names = [name for name in TRAIN_COLORS if name not in _TOO_ALIKE[table]]
+def sample_colors(rng: np.random.Generator, kinds: Sequence[str], table: str, look: Look) -> list[str]:
+    """A colour for each kind, all different, that stands out from `table` and from its own parts."""
+    names = [name for name in look.colors if name not in _TOO_ALIKE.get(table, ())]
+    for _ in range(_TRIES):
         colors = [str(name) for name in rng.choice(names, len(kinds), replace=False)]
         if all(color not in KINDS.get(kind).clashes for kind, color in zip(kinds, colors, strict=True)):
             return colors
+    raise NoFreePlaceError(f"no {len(kinds)} colours of {', '.join(names)} suit {', '.join(kinds)}")
 
 
-def allowed_in_training(x: float, y: float) -> bool:
-    """Whether something may rest at (x, y) [m] in training."""
-    return TABLE_AREA.contains(x, y) and not HELD_OUT_AREA.contains(x, y)
+def sample_lamp(rng: np.random.Generator, light: Light) -> Lamp:
+    """The lamp somewhere within `light`."""
+    bright, warm = rng.uniform(*light.brightness), rng.uniform(*light.warmth)
+    red, green, blue = (bright * level for level in LAMP_COLOR)
+    dx, dy = rng.uniform(-light.sway, light.sway, 2)
+    x, y, z = LAMP_DIRECTION
+    return Lamp((float(red + warm), float(green), float(blue - warm)), (float(x + dx), float(y + dy), z))
 
 
 def sample_places(
     rng: np.random.Generator,
     kinds: Sequence[str],
+    regions: Sequence[Region],
     accept: Callable[[list[tuple[float, float]]], bool] = lambda _: True,
 ) -> list[tuple[float, float]]:
-    """A free place (x, y) [m] for each kind. Raises NoFreePlaceError when there is none."""
+    """A free place (x, y) [m] for each kind in its region. Raises NoFreePlaceError when there is none."""
     for _ in range(_TRIES):
-        places = _place_all(rng, kinds)
+        places = _place_all(rng, kinds, regions)
         if places and accept(places):
             return places
     raise NoFreePlaceError(f"no free place on the table for {', '.join(kinds)}; ask for fewer things")
 
 
-def _place_all(rng: np.random.Generator, kinds: Sequence[str]) -> list[tuple[float, float]]:
+def _place_all(
+    rng: np.random.Generator, kinds: Sequence[str], regions: Sequence[Region]
+) -> list[tuple[float, float]]:
     """One attempt at `sample_places`, the widest first; empty when it got stuck."""
     placed: dict[int, tuple[float, float]] = {}
     for index in sorted(range(len(kinds)), key=lambda i: -KINDS.get(kinds[i]).radius):
         for _ in range(_TRIES_EACH):
-            place = TABLE_AREA.sample(rng)
-            if allowed_in_training(*place) and _is_free(place, kinds[index], placed, kinds):
+            place = regions[index].inside.sample(rng)
+            if regions[index].allows(*place) and _is_free(place, kinds[index], placed, kinds):
                 placed[index] = place
                 break
         else:
@@ -104,17 +106,50 @@ def _is_free(
     return True
 
 
+def regions_for(look: Look, count: int, *wanted: int) -> list[Region]:
+    """The region of each of `count` props: those `wanted` by the goal rest in the look's own region."""
+    return [look.region if index in wanted else look.elsewhere for index in range(count)]
+
+
 def dress_scene(
     rng: np.random.Generator,
     kinds: Sequence[str],
     places: Sequence[tuple[float, float]],
     yaws: Sequence[float] | FloatArray,
+    look: Look,
 ) -> SceneSpec:
-    """Give placed props colours and surroundings. Props that share colour and kind never occur."""
-    around = sample_surroundings(rng)
-    colors = sample_colors(rng, kinds, around.table)
-    props = tuple(
-        PropSpec(kind, color, TRAIN_COLORS[color], x, y, float(yaw))
-        for kind, color, (x, y), yaw in zip(kinds, colors, places, yaws, strict=True)
-    )
-    return SceneSpec(props, around.table, around.wall)
+    """Give placed props colours, finishes and surroundings, and put the look's clutter around them."""
+    table = str(rng.choice(look.tables))
+    walls = list(look.walls.values())
+    wall = walls[rng.integers(len(walls))]
+    colors = sample_colors(rng, kinds, table, look)
+    finishes = rng.choice(look.finishes, len(kinds))
+    props = [
+        PropSpec(kind, color, look.colors[color], x, y, float(yaw), str(finish))
+        for kind, color, (x, y), yaw, finish in zip(kinds, colors, places, yaws, finishes, strict=True)
+    ]
+    lamp = sample_lamp(rng, look.light)
+    return SceneSpec((*props, *_clutter(rng, props, look)), table, wall, lamp, look.clutter)
+
+
+def _clutter(rng: np.random.Generator, props: Sequence[PropSpec], look: Look) -> list[PropSpec]:
+    """Things that stand about, none where it would hide under a prop."""
+    if not look.clutter:
+        return []
+    kinds = [str(kind) for kind in rng.choice(CLUTTER_KINDS, look.clutter, replace=False)]
+    region = CLUTTER_AREA
+    around: list[PropSpec] = []
+    for _ in range(_TRIES):
+        kind = kinds[len(around)]
+        x, y = region.inside.sample(rng)
+        near = [
+            p
+            for p in (*props, *around)
+            if np.hypot(p.x - x, p.y - y) < p.shape.radius + KINDS.get(kind).radius
+        ]
+        if region.allows(x, y) and not near:
+            color = str(rng.choice(list(look.colors)))
+            around.append(PropSpec(kind, color, look.colors[color], x, y, float(rng.uniform(-np.pi, np.pi))))
+        if len(around) == look.clutter:
+            return around
+    raise NoFreePlaceError(f"no room for {', '.join(kinds)} around the workspace")

@@ -102,7 +102,7 @@ def shift_layout(rng: np.random.Generator, scene: SceneSpec, shift_cm: float) ->
 
 def satisfied_at_rest(simulation: Simulation, task: Task, scene: SceneSpec, goal: Goal, style: Style) -> bool:
     """Whether doing nothing in `scene` would count as success. Leaves the simulation reset to it."""
-    simulation.reset(scene, style.start_pose)
+    simulation.reset(scene, task.start_pose(scene, goal, style))
     return task.judge([simulation.snapshot()] * (HOLD_STEPS + 1), scene, goal).success
 
 
@@ -139,7 +139,7 @@ def draw_pair(
             robot_scene = put_back(rng, robot_scene)
         stage = stage_for(scene.kinds)
         stage.dress(scene)
-        simulation = Simulation(stage, solver)
+        simulation = Simulation(stage, solver, task.limits)
         if any(satisfied_at_rest(simulation, task, each, goal, style) for each in (robot_scene, scene)):
             continue
         rollout = play(simulation, task, scene, goal, style)

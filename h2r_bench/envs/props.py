@@ -23,6 +23,10 @@ PLAIN: Tint = (0.5, 0.5, 0.5, 1.0)
 INK: Tint = (0.10, 0.10, 0.11, 1.0)
 PAPER: Tint = (0.95, 0.95, 0.93, 1.0)
 
+PEN_TIP = 0.03
+"""The held pen's tip below the tool frame [m]."""
+PAPER_HALF = (0.13, 0.11)
+"""Half extents of the sheet of paper [m]."""
 TINTED = "tint"
 """Geoms whose name starts with this take the prop's colour; the others keep their own."""
 
@@ -176,6 +180,128 @@ def _can(body: mjcf.Element) -> None:
     )
 
 
+def _egg(body: mjcf.Element) -> None:
+    """An egg of a hen, lying."""
+    body.add(
+        "geom",
+        name="tint",
+        type="ellipsoid",
+        size=(0.028, 0.0215, 0.0215),
+        rgba=PLAIN,
+        mass=0.058,
+        friction=(0.8, 0.02, 0.002),
+        condim=6,
+    )
+
+
+def _bottle(body: mjcf.Element) -> None:
+    """A small medicine bottle, standing."""
+    body.add("geom", name="tint", type="cylinder", size=(0.021, 0.028), rgba=PLAIN, **_solid(0.07))
+    body.add(
+        "geom",
+        name="neck",
+        type="cylinder",
+        size=(0.011, 0.009),
+        pos=(0, 0, 0.036),
+        rgba=PAPER,
+        **_solid(0.005),
+    )
+    body.add(
+        "geom",
+        name="label",
+        type="cylinder",
+        size=(0.0213, 0.012),
+        pos=(0, 0, -0.004),
+        rgba=PAPER,
+        **_paint(),
+    )
+
+
+def _mug(body: mjcf.Element) -> None:
+    body.add(
+        "geom", name="tint", type="cylinder", size=(0.036, 0.045), pos=(0, 0, 0.045), rgba=PLAIN, **_paint()
+    )
+    body.add(
+        "geom", name="coffee", type="cylinder", size=(0.031, 0.0005), pos=(0, 0, 0.0905), rgba=INK, **_paint()
+    )
+    for z in (0.025, 0.065):
+        _box(body, f"tint{z}", (0.013, 0.005, 0.005), (0.046, 0, z), **_paint())
+    _box(body, "tint_grip", (0.005, 0.005, 0.025), (0.058, 0, 0.045), **_paint())
+
+
+def _book(body: mjcf.Element) -> None:
+    _box(body, "tint", (0.075, 0.055, 0.012), (0, 0, 0.012), **_paint())
+    _box(body, "pages", (0.0735, 0.0556, 0.009), (0.0022, 0, 0.012), **_paint() | {"rgba": PAPER})
+
+
+def _plant(body: mjcf.Element) -> None:
+    body.add(
+        "geom", name="tint", type="cylinder", size=(0.035, 0.03), pos=(0, 0, 0.03), rgba=PLAIN, **_paint()
+    )
+    leaf = (0.16, 0.42, 0.16, 1.0)
+    for k in range(7):
+        angle = 2 * np.pi * k / 7
+        tip = (0.05 * np.cos(angle), 0.05 * np.sin(angle), 0.115 + 0.012 * (k % 3))
+        body.add(
+            "geom",
+            name=f"leaf{k}",
+            type="capsule",
+            fromto=(0, 0, 0.06, *tip),
+            size=(0.009,),
+            rgba=leaf,
+            **_paint(),
+        )
+
+
+def _apple(body: mjcf.Element) -> None:
+    body.add(
+        "geom",
+        name="tint",
+        type="ellipsoid",
+        size=(0.037, 0.037, 0.033),
+        pos=(0, 0, 0.033),
+        rgba=PLAIN,
+        **_paint(),
+    )
+    body.add(
+        "geom",
+        name="stalk",
+        type="capsule",
+        fromto=(0, 0, 0.062, 0.004, 0, 0.078),
+        size=(0.002,),
+        rgba=INK,
+        **_paint(),
+    )
+
+
+def _speaker(body: mjcf.Element) -> None:
+    _box(body, "tint", (0.032, 0.04, 0.06), (0, 0, 0.06), **_paint())
+    for name, radius, z in (("woofer", 0.027, 0.042), ("tweeter", 0.013, 0.092)):
+        body.add(
+            "geom",
+            name=name,
+            type="cylinder",
+            size=(radius, 0.001),
+            pos=(0.0325, 0, z),
+            euler=(0, np.pi / 2, 0),
+            rgba=INK,
+            **_paint(),
+        )
+
+
+def _tape(body: mjcf.Element) -> None:
+    """A roll of adhesive tape."""
+    body.add(
+        "geom", name="tint", type="cylinder", size=(0.042, 0.012), pos=(0, 0, 0.012), rgba=PLAIN, **_paint()
+    )
+    body.add(
+        "geom", name="core", type="cylinder", size=(0.026, 0.0122), pos=(0, 0, 0.0122), rgba=PAPER, **_paint()
+    )
+    body.add(
+        "geom", name="hole", type="cylinder", size=(0.023, 0.0124), pos=(0, 0, 0.0124), rgba=INK, **_paint()
+    )
+
+
 def _ring(
     body: mjcf.Element, radius: float, low: float, high: float, thickness: float, count: int, mass: float
 ) -> None:
@@ -237,6 +363,42 @@ def _mat(body: mjcf.Element) -> None:
     _box(body, "edge", (0.051, 0.051, 0.0003), (0, 0, 0.0003), **_paint() | {"rgba": PAPER})
 
 
+def _paper(body: mjcf.Element) -> None:
+    """A sheet of 26 x 22 cm; ink is painted into the texture of its top."""
+    _box(body, "sheet", (PAPER_HALF[0], PAPER_HALF[1], 0.0004), (0, 0, 0.0004), **_paint() | {"rgba": PAPER})
+
+
+def _marker(body: mjcf.Element) -> None:
+    """A felt pen held upright: the body frame is the tool frame, the tip `PEN_TIP` below it."""
+    body.add(
+        "geom",
+        name="tint",
+        type="capsule",
+        fromto=(0, 0, -0.016, 0, 0, 0.075),
+        size=(0.0065,),
+        rgba=PLAIN,
+        **_paint(),
+    )
+    body.add(
+        "geom",
+        name="collar",
+        type="capsule",
+        fromto=(0, 0, -0.022, 0, 0, -0.014),
+        size=(0.005,),
+        rgba=PAPER,
+        **_paint(),
+    )
+    body.add(
+        "geom",
+        name="nib",
+        type="capsule",
+        fromto=(0, 0, -PEN_TIP + 0.002, 0, 0, -0.02),
+        size=(0.002,),
+        rgba=INK,
+        **_paint(),
+    )
+
+
 def _dial(body: mjcf.Element) -> None:
     """A painted disc with a pointer along +x: the mark an object is turned to."""
     body.add(
@@ -250,14 +412,36 @@ _QUARTER, _HALF = np.pi / 2, np.pi
 for _kind in (
     PropKind("cube", _cube, 0.029, 0.02, symmetry=_QUARTER, half_height=0.02, support=0.02),
     PropKind("pen", _pen, 0.05, 0.0075, symmetry=_HALF, half_height=0.0075, grasp_below=0.003),
-    PropKind("block", _block, 0.05, 0.025, symmetry=_QUARTER, half_height=0.025, support=0.035),
+    PropKind(
+        "block",
+        _block,
+        0.05,
+        0.025,
+        symmetry=_QUARTER,
+        half_height=0.025,
+        support=0.035,
+        inner=(0.025, 0.025),
+        surface=0.025,
+    ),
     PropKind("puck", _puck, 0.038, 0.02, symmetry=0.0, half_height=0.02, support=0.038),
     PropKind("key", _key, 0.06, 0.02, symmetry=_HALF, half_height=0.02, clashes=("black", "white")),
     PropKind("ball", _ball, 0.02, 0.02, symmetry=0.0, half_height=0.02),
     PropKind("banana", _banana, 0.085, 0.0175, symmetry=_HALF, half_height=0.0175),
     PropKind("lemon", _lemon, 0.034, 0.024, symmetry=_HALF, half_height=0.024),
     PropKind("can", _can, 0.026, 0.035, symmetry=0.0, half_height=0.035, grasp_below=0.005),
-    PropKind("plate", _plate, 0.072, 0.0, symmetry=0.0, inner=(0.055, 0.055), surface=0.006, rim=0.011),
+    PropKind("egg", _egg, 0.028, 0.0215, symmetry=_HALF, half_height=0.0215),
+    PropKind("bottle", _bottle, 0.021, 0.028, symmetry=0.0, half_height=0.028),
+    PropKind(
+        "plate",
+        _plate,
+        0.072,
+        0.0,
+        symmetry=0.0,
+        inner=(0.055, 0.055),
+        surface=0.006,
+        rim=0.011,
+        support=0.071,
+    ),
     PropKind(
         "tray",
         _tray,
@@ -267,6 +451,7 @@ for _kind in (
         inner=(0.068, 0.053),
         surface=0.004,
         rim=0.025,
+        support=0.074,
         preposition="in",
     ),
     PropKind(
@@ -278,9 +463,18 @@ for _kind in (
         inner=(0.043, 0.043),
         surface=0.004,
         rim=0.045,
+        support=0.047,
         preposition="in",
     ),
     PropKind("mat", _mat, 0.065, 0.0, free=False, symmetry=_QUARTER, inner=(0.03, 0.03), preposition="on"),
+    PropKind("paper", _paper, 0.13, 0.0, free=False, symmetry=_HALF, inner=PAPER_HALF),
+    PropKind("marker", _marker, 0.01, 0.0, free=False),
+    PropKind("mug", _mug, 0.06, 0.0, free=False),
+    PropKind("book", _book, 0.093, 0.0, free=False),
+    PropKind("plant", _plant, 0.06, 0.0, free=False),
+    PropKind("apple", _apple, 0.037, 0.0, free=False),
+    PropKind("speaker", _speaker, 0.052, 0.0, free=False),
+    PropKind("tape", _tape, 0.042, 0.0, free=False),
     PropKind("dial", _dial, 0.085, 0.0, free=False, clashes=("white",)),
 ):
     KINDS.add(_kind.name, _kind)

@@ -12,8 +12,8 @@ from h2r_bench.envs.hand import HandPuppet
 from h2r_bench.envs.pairing import NoSceneError, Pair, draw_pair
 from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.simulation import Simulation
-from h2r_bench.envs.splits import HELD_OUT_AREA
-from h2r_bench.envs.tasks import TASKS, Cue
+from h2r_bench.envs.splits import TRAIN
+from h2r_bench.envs.tasks import TASKS, Cue, Task
 from h2r_bench.envs.views import Views
 from h2r_bench.types import DEFAULT_IMAGE_SIZE, Episode
 
@@ -46,7 +46,8 @@ def record_episode(
         NoSceneError: no scene was played successfully in both layouts.
     """
     rng = np.random.default_rng([_STREAM, seed])
-    pair, simulation, rollout = _play_both(rng, task, cue, shift_cm)
+    played = TASKS.get(task).variant(rng, None)
+    pair, simulation, rollout = _play_both(rng, played, cue, shift_cm)
     views = Views(pair.stage, image_size, fine=fine)
     try:
         puppet = HandPuppet(pair.stage.model, pair.hand)
@@ -64,7 +65,7 @@ def record_episode(
         hand_opening=truth.opening,
         human_frame_index=np.arange(len(rollout)),
         task=TASKS.canonical(task),
-        instruction=TASKS.get(task).instruction(pair.human_scene, pair.goal),
+        instruction=played.instruction(pair.human_scene, pair.goal),
         success=rollout.judgement.success,
         seed=seed,
         world=WORLD_VERSION,
@@ -75,25 +76,26 @@ def record_episode(
 
 
 def _play_both(
-    rng: np.random.Generator, name: str, cue: Cue, shift_cm: float
+    rng: np.random.Generator, task: Task, cue: Cue, shift_cm: float
 ) -> tuple[Pair, Simulation, Rollout]:
     """The demonstration and the robot's rollout on the same phase clock; one and the same without a shift."""
-    task, solver = TASKS.get(name), InverseKinematics()
+    solver = InverseKinematics()
     for _ in range(_DRAWS):
         pair = draw_pair(rng, task, cue, shift_cm, solver, as_person=False)
         if shift_cm == 0:
             return pair, pair.human_simulation, pair.rollout
         if _enters_held_out(pair.robot_scene):
             continue
-        simulation = Simulation(pair.stage, solver)
+        simulation = Simulation(pair.stage, solver, task.limits)
         try:
             rollout = play(simulation, task, pair.robot_scene, pair.goal, pair.style, pair.rollout.clock)
         except PhaseMismatchError:
             continue
         if rollout.judgement.success:
             return pair, simulation, rollout
-    raise NoSceneError(f"no pair of {name} with a shift of {shift_cm} cm in {_DRAWS} draws")
+    raise NoSceneError(f"no pair of {task.name} with a shift of {shift_cm} cm in {_DRAWS} draws")
 
 
 def _enters_held_out(scene: SceneSpec) -> bool:
-    return any(HELD_OUT_AREA.contains(prop.x, prop.y) for prop in scene.props)
+    held_out = TRAIN.region.outside
+    return held_out is not None and any(held_out.contains(prop.x, prop.y) for prop in scene.props)

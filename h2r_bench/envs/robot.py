@@ -18,6 +18,8 @@ COLLISION_GROUP = 3
 
 TOOL_OFFSET = 0.1034
 """Tool frame below the hand's flange [m]: between the finger tips."""
+WRIST_CAMERA = "wrist"
+"""Name of the camera beside the fingers."""
 FINGER_TRAVEL = 0.04
 """Travel of each finger [m]."""
 FINGER_TIP_BELOW_TOOL = 0.0095
@@ -147,6 +149,7 @@ def _add_hand(root: mjcf.RootElement, link7: mjcf.Element, *, visual: bool, grip
     if visual:
         _add_visual(root, hand, "hand", _WHITE)
         _add_collision(hand, "hand")
+        hand.add("camera", name=WRIST_CAMERA, pos=(0.07, 0, 0.02), euler=(np.pi, 0.35, -np.pi / 2), fovy=70)
     if gripper:
         _add_fingers(root, hand)
 

@@ -12,11 +12,19 @@ import numpy as np
 from dm_control import mjcf
 from numpy.typing import NDArray
 
-from h2r_bench.envs.arena import build_arena
+from h2r_bench.envs.arena import LAMP, LAMP_COLOR, LAMP_DIRECTION, TABLE_TEXTURE, build_arena
 from h2r_bench.envs.hand import attach_hand
+from h2r_bench.envs.ink import SHEET_PIXELS
 from h2r_bench.envs.props import KINDS, TINTED, PropKind
 from h2r_bench.envs.robot import ARM_JOINTS, build_arm
 from h2r_bench.envs.splits import RGB
+from h2r_bench.envs.textures import FINISH_PIXELS, GLOSS, PLAIN_GLOSS, finish_pixels, table_pixels
+from h2r_bench.types import UInt8Array
+
+SHEET = "sheet"
+"""Name of a sheet of paper's geom, texture and material."""
+FINISH = "finish"
+"""Name of each prop's own texture and material."""
 
 _PRISTINE_LIMIT = 12
 _pristine: OrderedDict[tuple[str, ...], mujoco.MjModel] = OrderedDict()
@@ -35,6 +43,8 @@ class PropSpec:
     """[m], robot base frame."""
     yaw: float
     """[rad]."""
+    finish: str = "plain"
+    """Surface, see `h2r_bench.envs.textures.FINISHES`."""
 
     @property
     def shape(self) -> PropKind:
@@ -48,12 +58,33 @@ class PropSpec:
 
 
 @dataclass(frozen=True)
+class Lamp:
+    """The one light with a direction."""
+
+    color: RGB = LAMP_COLOR
+    direction: tuple[float, float, float] = LAMP_DIRECTION
+
+
+@dataclass(frozen=True)
 class SceneSpec:
     """All that is seen: props and surroundings."""
 
     props: tuple[PropSpec, ...]
+    """What the task is about, then the clutter."""
     table: str
     wall: RGB
+    lamp: Lamp = Lamp()
+    clutter: int = 0
+    """How many of the last props only stand about."""
+    held: int | None = None
+    """Index of the prop that the gripper holds from start to end."""
+    guide: tuple[tuple[float, float], ...] = ()
+    """A faint line printed on the paper, in its frame [m]."""
+
+    @property
+    def paper(self) -> int | None:
+        """Index of the sheet of paper, if there is one."""
+        return self.kinds.index("paper") if "paper" in self.kinds else None
 
     @property
     def kinds(self) -> tuple[str, ...]:
@@ -62,8 +93,16 @@ class SceneSpec:
 
     def describe(self) -> dict[str, Any]:
         """JSON-able description."""
-        props = [{"kind": p.kind, "color": p.color, "x": p.x, "y": p.y, "yaw": p.yaw} for p in self.props]
-        return {"props": props, "table": self.table, "wall": list(self.wall)}
+        names = ("kind", "color", "finish", "x", "y", "yaw")
+        props = [{name: getattr(prop, name) for name in names} for prop in self.props]
+        lamp = {"color": list(self.lamp.color), "direction": list(self.lamp.direction)}
+        return {
+            "props": props,
+            "table": self.table,
+            "wall": list(self.wall),
+            "lamp": lamp,
+            "clutter": self.clutter,
+        }
 
 
 def prop_body(index: int) -> str:
@@ -82,12 +121,54 @@ def compose(kinds: tuple[str, ...]) -> mjcf.RootElement:
         prop = mjcf.RootElement(model=prop_body(index))
         prop.compiler.angle = "radian"
         kind.build(prop.worldbody)
+        _add_finish(prop)
         frame = root.attach(prop)
         if kind.free:
             frame.add("freejoint")
         else:
             frame.mocap = True
     return root
+
+
+def _add_finish(prop: mjcf.RootElement) -> None:
+    """Give the prop's tinted geoms a texture of its own, to be repainted for each scene."""
+    prop.asset.add(
+        "texture",
+        name=FINISH,
+        type="cube",
+        builtin="flat",
+        rgb1=(1, 1, 1),
+        width=FINISH_PIXELS,
+        height=FINISH_PIXELS,
+    )
+    specular, shininess, reflectance = PLAIN_GLOSS
+    material = prop.asset.add(
+        "material",
+        name=FINISH,
+        texture=FINISH,
+        specular=specular,
+        shininess=shininess,
+        reflectance=reflectance,
+    )
+    for geom in prop.find_all("geom"):
+        if geom.name.startswith(TINTED):
+            geom.material = material
+        if geom.name == SHEET:
+            geom.material = _add_sheet(prop)
+
+
+def _add_sheet(prop: mjcf.RootElement) -> mjcf.Element:
+    """The texture that ink is painted into."""
+    prop.asset.add(
+        "texture",
+        name=SHEET,
+        type="2d",
+        builtin="flat",
+        rgb1=(1, 1, 1),
+        width=SHEET_PIXELS,
+        height=SHEET_PIXELS,
+    )
+    return prop.asset.add("material", name=SHEET, texture=SHEET, specular=0.05, shininess=0.05)
 
 
 def _pristine_model(kinds: tuple[str, ...]) -> mujoco.MjModel:
@@ -107,6 +188,10 @@ class Stage:
     def __init__(self, kinds: tuple[str, ...]) -> None:
         self.kinds = kinds
         self.model = copy.deepcopy(_pristine_model(kinds))
+        self.spec: SceneSpec | None = None
+        """What it was last dressed as."""
+        self.dressings = 0
+        """How often `dress` was called: who draws the stage then knows that textures changed."""
         model = self.model
         self.tool_site = model.site("panda/tool").id
         self.arm_qpos = np.array([model.joint(f"panda/{name}").qposadr[0] for name in ARM_JOINTS])
@@ -136,13 +221,44 @@ class Stage:
         return int(self.model.jnt_qposadr[body.jntadr[0]]) if body.jntnum[0] else None
 
     def dress(self, spec: SceneSpec) -> None:
-        """Give table, wall and props the colours of `spec`. The kinds must be those of this stage."""
+        """Give everything the look of `spec`. The kinds must be those of this stage."""
         if spec.kinds != self.kinds:
             raise ValueError(f"this stage holds {self.kinds}, the scene asks for {spec.kinds}")
         model = self.model
-        model.geom_matid[model.geom("table").id] = model.material(spec.table).id
+        self._paint(TABLE_TEXTURE, table_pixels(spec.table))
         model.geom_rgba[model.geom("wall").id, :3] = spec.wall
+        lamp = model.light(LAMP).id
+        model.light_diffuse[lamp] = spec.lamp.color
+        model.light_dir[lamp] = np.array(spec.lamp.direction) / np.linalg.norm(spec.lamp.direction)
         for index, prop in enumerate(spec.props):
-            for geom in np.flatnonzero(self.prop_of_geom == index):
-                if model.geom(int(geom)).name.split("/")[-1].startswith(TINTED):
-                    model.geom_rgba[geom, :3] = prop.rgb
+            self._dress_prop(index, prop)
+        self.spec = spec
+        self.dressings += 1
+
+    def _dress_prop(self, index: int, prop: PropSpec) -> None:
+        model, name = self.model, f"{prop_body(index)}/{FINISH}"
+        self._paint(name, finish_pixels(prop.finish))
+        material = model.material(name)
+        material.specular, material.shininess, material.reflectance = GLOSS.get(prop.finish, PLAIN_GLOSS)
+        for geom in np.flatnonzero(self.prop_of_geom == index):
+            if model.geom(int(geom)).name.split("/")[-1].startswith(TINTED):
+                model.geom_rgba[geom, :3] = prop.rgb
+
+    def paint_sheet(self, index: int, pixels: UInt8Array) -> int:
+        """Repaint the sheet of paper that is prop `index`; returns the id of its texture."""
+        name = f"{prop_body(index)}/{SHEET}"
+        self._paint(name, pixels)
+        return int(self.model.texture(name).id)
+
+    def _paint(self, texture: str, pixels: UInt8Array) -> None:
+        """Repaint a texture, each face of a cube alike; `pixels` has shape (P, P, 3)."""
+        slot = self.model.texture(texture).id
+        start, faces = int(self.model.tex_adr[slot]), int(self.model.tex_height[slot]) // len(pixels)
+        data = np.tile(pixels.reshape(-1), faces)
+        self.model.tex_data[start : start + data.size] = data
+
+    @property
+    def painted_textures(self) -> list[int]:
+        """Ids of the textures that `dress` repaints."""
+        names = [TABLE_TEXTURE, *(f"{prop_body(i)}/{FINISH}" for i in range(len(self.kinds)))]
+        return [int(self.model.texture(name).id) for name in names]

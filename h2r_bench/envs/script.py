@@ -41,6 +41,13 @@ class Waypoint:
     """Adjusts the nominal pose to the world as it is when the way there begins."""
     bow: bool = False
     """Whether the style's curvature applies on the way."""
+    path: FloatArray | None = None
+    """Shape (N, 3) [m]: the way itself, ending at the pose, where it is not straight. It is not corrected."""
+
+    def length_from(self, start: FloatArray) -> float:
+        """Length of the way from `start` (3,) [m]."""
+        path = np.stack([start, self.pose.position]) if self.path is None else self.path
+        return float(np.linalg.norm(np.diff(path, axis=0), axis=1).sum())
 
 
 @dataclass(frozen=True)
@@ -101,7 +108,7 @@ def set_clock(start: ToolPose, waypoints: Sequence[Waypoint], style: Style) -> C
     motion, dwell = [], []
     previous = start
     for waypoint in waypoints:
-        way = float(np.linalg.norm(waypoint.pose.position - previous.position)) / waypoint.pace
+        way = waypoint.length_from(previous.position) / waypoint.pace
         turn = abs(waypoint.pose.yaw - previous.yaw) / _YAW_PACE
         seconds = max(way, turn) / style.speed
         motion.append(max(_MIN_SEGMENT_STEPS, round(seconds * CONTROL_HZ)))
@@ -115,6 +122,12 @@ def minimum_jerk(phase: float) -> float:
     """Smooth progress 0..1 along a motion at `phase` 0..1 (Flash and Hogan 1985)."""
     phase = min(max(phase, 0.0), 1.0)
     return phase**3 * (10.0 - 15.0 * phase + 6.0 * phase**2)
+
+
+def along(path: FloatArray, share: float) -> FloatArray:
+    """The point (D,) at `share` 0..1 of the length of `path`, shape (N, D)."""
+    travelled = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(path, axis=0), axis=1))])
+    return np.array([np.interp(share * travelled[-1], travelled, axis) for axis in path.T])
 
 
 class ScriptPlayer:
@@ -167,6 +180,8 @@ class ScriptPlayer:
         share = minimum_jerk(phase)
         way = self._to.position - self._from.position
         position = self._from.position + share * way
+        if waypoint.path is not None:
+            position = along(waypoint.path, share)
         if waypoint.bow:
             sideways = np.array([-way[1], way[0], 0.0])
             position = position + self._style.curvature * np.sin(np.pi * share) * sideways

@@ -8,6 +8,8 @@ import mujoco
 import numpy as np
 
 from h2r_bench.envs.control import GripperLatch, InverseKinematics, ToolPose, limit_target
+from h2r_bench.envs.ink import TOUCH_HEIGHT, on_sheet
+from h2r_bench.envs.props import PEN_TIP
 from h2r_bench.envs.robot import FINGER_TRAVEL, HOME
 from h2r_bench.envs.scene import SceneSpec, Stage
 from h2r_bench.rotations import matrix_to_6d, matrix_to_rotvec
@@ -15,6 +17,10 @@ from h2r_bench.types import CONTROL_HZ, DEFAULT_LIMITS, Float32Array, FloatArray
 
 FINGER_SPEED = 0.1
 """Speed of each finger [m/s]; the real gripper's default."""
+HELD_FINGER = 0.0055
+"""Travel of each finger around the pen [m]."""
+_TIP_EVERY = 10
+"""Physics steps between two points of ink."""
 _UNSTABLE = tuple(
     kind.value
     for kind in (
@@ -50,6 +56,8 @@ class Snapshot:
     """Whether the gripper touches each prop, length K."""
     contacts: frozenset[tuple[int, int]]
     """Pairs of props in contact with each other, smaller index first; -1 is the table."""
+    ink: FloatArray
+    """Shape (M, 2): ink left during this control step, in the paper's frame [m]."""
 
     def prop_yaw(self, index: int) -> float:
         """Heading of prop `index` about the vertical [rad]."""
@@ -72,6 +80,10 @@ class Simulation:
         self.target = ToolPose.at(0.45, 0.0, 0.2)
         self._joints = HOME.copy()
         self._finger = FINGER_TRAVEL
+        self._spec: SceneSpec | None = None
+        self._tip_path: list[FloatArray] = []
+        self.ink_steps: list[FloatArray] = []
+        """Ink of each control step since the reset, as in the snapshots."""
 
     def reset(self, spec: SceneSpec, start: ToolPose) -> None:
         """Put props and robot in place, at rest, gripper open at `start`."""
@@ -83,15 +95,23 @@ class Simulation:
         self._solver.reset()
         self.target = start
         self._joints = self._solver.solve(start)
-        self._finger = FINGER_TRAVEL
-        self._latch = GripperLatch()
+        self._spec, self._tip_path, self.ink_steps = spec, [], []
+        self._latch = GripperLatch(open_=spec.held is None)
+        self._finger = FINGER_TRAVEL if spec.held is None else HELD_FINGER
         data.qpos[stage.arm_qpos] = self._joints
-        data.qpos[stage.finger_qpos] = FINGER_TRAVEL
+        data.qpos[stage.finger_qpos] = self._finger
         data.ctrl[stage.arm_actuators] = self._joints
-        data.ctrl[stage.gripper_actuator] = FINGER_TRAVEL
+        data.ctrl[stage.gripper_actuator] = self._finger
         mujoco.mj_step(stage.model, data, _SETTLE_STEPS)
         data.time = 0.0
         mujoco.mj_forward(stage.model, data)
+        self._carry()
+
+    def show(self, qpos: FloatArray) -> None:
+        """Bring the drawn bodies to `qpos` (nq,) and what is held along, without running physics."""
+        self.data.qpos[:] = qpos
+        mujoco.mj_kinematics(self.stage.model, self.data)
+        self._carry()
 
     def place(self, index: int, position: FloatArray, yaw: float) -> None:
         """Put prop `index` at `position` (3,) [m], turned by `yaw` [rad]."""
@@ -112,7 +132,7 @@ class Simulation:
         # The solver is shared between simulations: start from this one's own joints.
         self._solver.reset(self._joints)
         goal = self._solver.solve(self.target)
-        aim = FINGER_TRAVEL if self._latch.command(gripper) else 0.0
+        aim = self._finger_aim(gripper)
         reach = FINGER_SPEED / CONTROL_HZ
         finger = float(np.clip(aim, self._finger - reach, self._finger + reach))
         self._interpolate(goal, finger)
@@ -121,16 +141,46 @@ class Simulation:
             raise PhysicsError("the simulation became unstable")
         return held
 
+    def _finger_aim(self, gripper: float) -> float:
+        """Where the fingers shall go [m]; around something held they stay."""
+        if self._spec is not None and self._spec.held is not None:
+            return HELD_FINGER
+        return FINGER_TRAVEL if self._latch.command(gripper) else 0.0
+
     def _interpolate(self, goal: FloatArray, finger: float) -> None:
         """Run the physics of one control step with joint targets moving linearly."""
         stage, data = self.stage, self.data
         start, first = self._joints, self._finger
+        self._tip_path = []
         for k in range(1, self._substeps + 1):
             share = k / self._substeps
             data.ctrl[stage.arm_actuators] = start + share * (goal - start)
             data.ctrl[stage.gripper_actuator] = first + share * (finger - first)
             mujoco.mj_step(stage.model, data)
+            if k % _TIP_EVERY == 0:
+                self._tip_path.append(data.site_xpos[stage.tool_site].copy())
         mujoco.mj_forward(stage.model, data)
+        self._carry()
+
+    def _carry(self) -> None:
+        """Bring what the gripper holds to where the tool is."""
+        if self._spec is None or self._spec.held is None:
+            return
+        model, data = self.stage.model, self.data
+        slot = model.body_mocapid[self.stage.bodies[self._spec.held]]
+        data.mocap_pos[slot] = data.site_xpos[self.stage.tool_site]
+        mujoco.mju_mat2Quat(data.mocap_quat[slot], data.site_xmat[self.stage.tool_site])
+        mujoco.mj_kinematics(model, data)
+
+    def _ink(self) -> FloatArray:
+        """Ink of the last control step in the paper's frame, shape (M, 2) [m]."""
+        none = np.zeros((0, 2))
+        if self._spec is None or self._spec.held is None or self._spec.paper is None or not self._tip_path:
+            return none
+        tips = np.array(self._tip_path) - (0.0, 0.0, PEN_TIP)
+        body = self.stage.bodies[self._spec.paper]
+        local = (tips - self.data.xpos[body]) @ self.data.xmat[body].reshape(3, 3)
+        return local[(local[:, 2] < TOUCH_HEIGHT) & on_sheet(local[:, :2]), :2]
 
     @property
     def gripper_command(self) -> float:
@@ -161,6 +211,8 @@ class Simulation:
         bodies = self.stage.bodies
         touched, pairs = self._contacts()
         position, matrix = self.tool()
+        ink = self._ink()
+        self.ink_steps.append(ink)
         return Snapshot(
             position,
             matrix,
@@ -169,6 +221,7 @@ class Simulation:
             self.data.xmat[bodies].reshape(-1, 3, 3).copy(),
             touched,
             pairs,
+            ink,
         )
 
     def _contacts(self) -> tuple[tuple[bool, ...], frozenset[tuple[int, int]]]:

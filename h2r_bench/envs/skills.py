@@ -10,6 +10,7 @@ from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.script import Correction, Waypoint
 from h2r_bench.envs.simulation import Snapshot
 from h2r_bench.rotations import wrap_angle
+from h2r_bench.types import FloatArray
 
 YAW_LIMIT = np.deg2rad(105)
 """How far scripts turn the gripper either way [rad]: well inside what arm and wrist can do."""
@@ -74,8 +75,13 @@ def _stay(now: Snapshot, pose: ToolPose) -> ToolPose:
     return ToolPose.at(x, y, pose.position[2], yaw)
 
 
-def place(snapshot: Snapshot, scene: SceneSpec, index: int, goal: int) -> list[Waypoint]:
-    """Carry the held prop `index` over prop `goal`, let go, retreat. Continues `pick`."""
+def place(
+    snapshot: Snapshot, scene: SceneSpec, index: int, goal: int, offset: tuple[float, float] = (0.0, 0.0)
+) -> list[Waypoint]:
+    """Carry the held prop `index` over prop `goal`, let go, retreat. Continues `pick`.
+
+    `offset` is where on the goal, from its middle, in the goal's frame [m].
+    """
     shape, target = scene.props[index].shape, scene.props[goal].shape
     bottom = shape.half_height + grasp_height(scene, index)
     low = max(
@@ -86,7 +92,7 @@ def place(snapshot: Snapshot, scene: SceneSpec, index: int, goal: int) -> list[W
     yaw = _placing_yaw(snapshot, scene, index, goal)
 
     def put(height: float) -> Correction:
-        return lambda now, _: _centred(now, scene, index, goal, height)
+        return lambda now, _: _centred(now, scene, index, goal, height, offset)
 
     x, y, _ = snapshot.prop_position[goal]
     return [
@@ -105,22 +111,25 @@ def _placing_yaw(now: Snapshot, scene: SceneSpec, index: int, goal: int) -> floa
     return nearest_yaw(now.prop_yaw(index), shape.symmetry)
 
 
-def _centred(now: Snapshot, scene: SceneSpec, index: int, goal: int, height: float) -> ToolPose:
-    """The tool pose that brings the held prop over the middle of the goal."""
+def _centred(
+    now: Snapshot, scene: SceneSpec, index: int, goal: int, height: float, offset: tuple[float, float]
+) -> ToolPose:
+    """The tool pose that brings the held prop over `offset` [m] from the middle of the goal, in its frame."""
     tool_yaw = float(np.arctan2(now.tool_matrix[1, 0], now.tool_matrix[0, 0]))
     in_hand = wrap_angle(now.prop_yaw(index) - tool_yaw)
     shape, target = scene.props[index].shape, scene.props[goal].shape
     yaw = tool_yaw
     if shape.symmetry == np.pi and target.symmetry == np.pi:
         yaw = nearest_yaw(now.prop_yaw(goal) - float(in_hand), np.pi)
-    offset = now.prop_position[index][:2] - now.tool_position[:2]
-    turn = yaw - tool_yaw
-    turned = np.array([
-        np.cos(turn) * offset[0] - np.sin(turn) * offset[1],
-        np.sin(turn) * offset[0] + np.cos(turn) * offset[1],
-    ])  # fmt: skip
-    spot = now.prop_position[goal][:2] - turned
+    held = _turned(now.prop_position[index][:2] - now.tool_position[:2], yaw - tool_yaw)
+    spot = now.prop_position[goal][:2] + _turned(np.array(offset), now.prop_yaw(goal)) - held
     return ToolPose.at(spot[0], spot[1], height, yaw)
+
+
+def _turned(vector: FloatArray, angle: float) -> FloatArray:
+    """`vector` (2,) turned by `angle` [rad]."""
+    cosine, sine = np.cos(angle), np.sin(angle)
+    return np.array([cosine * vector[0] - sine * vector[1], sine * vector[0] + cosine * vector[1]])
 
 
 class _Pusher:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import mujoco
@@ -10,9 +11,11 @@ from scipy.spatial.transform import Rotation
 
 from h2r_bench.envs.arena import HUMAN_CAMERA, ROBOT_CAMERA, TOOL_SHADOW
 from h2r_bench.envs.hand import HandPuppet
+from h2r_bench.envs.ink import Sheet
 from h2r_bench.envs.rendering import CameraRenderer
+from h2r_bench.envs.robot import WRIST_CAMERA as _WRIST
 from h2r_bench.rotations import Array, matrix_from_6d
-from h2r_bench.types import UInt8Array
+from h2r_bench.types import FloatArray, UInt8Array
 
 if TYPE_CHECKING:
     from h2r_bench.envs.demonstrator import Rollout
@@ -43,6 +46,9 @@ class Views:
         self._soft_shadow = not fine
         self._camera_id = int(camera.id)
         self._camera_home = (camera.pos.copy(), camera.quat.copy())
+        self._dressing = stage.dressings
+        self._sheet, self._inked = Sheet(), 0
+        self._ink_owner: object = None
 
     def close(self) -> None:
         """Free the graphics memory."""
@@ -51,13 +57,22 @@ class Views:
     def robot(self, simulation: Simulation) -> UInt8Array:
         """The robot as it stands, shape (H, W, 3)."""
         self._cast_shadow(simulation, simulation.tool()[0])
+        self._refresh()
+        self._show_ink(simulation, simulation.ink_steps)
         return self._renderer.render(simulation.data, ROBOT_CAMERA, show_hand=False, show_robot=True)
+
+    def wrist(self, simulation: Simulation) -> UInt8Array:
+        """What the gripper sees, shape (H, W, 3)."""
+        self.robot(simulation)  # brings ink and shadow up to date
+        return self._renderer.render(simulation.data, f"panda/{_WRIST}", show_hand=False, show_robot=True)
 
     def robot_video(self, simulation: Simulation, rollout: Rollout) -> UInt8Array:
         """The robot before each action of `rollout`, shape (T, H, W, 3). Moves the simulation's data."""
         frames = []
-        for qpos in rollout.qpos:
+        ink = [snapshot.ink for snapshot in rollout.trace]
+        for step, qpos in enumerate(rollout.qpos):
             self._pose(simulation, qpos)
+            simulation.ink_steps = ink[: step + 1]
             frames.append(self.robot(simulation))
         return np.stack(frames)
 
@@ -65,23 +80,46 @@ class Views:
         self, simulation: Simulation, rollout: Rollout, puppet: HandPuppet, camera: CameraNoise
     ) -> UInt8Array:
         """The hand doing what the robot did in `rollout`, shape (T, H, W, 3). Moves the simulation's data."""
+        self._refresh()
         self._move_camera(camera)
         rotations = matrix_from_6d(rollout.state[:, 3:9])
         puppet.begin(rotations)
         frames = []
-        for qpos, state, rotation in zip(rollout.qpos, rollout.state, rotations, strict=True):
+        ink = [snapshot.ink for snapshot in rollout.trace]
+        for step, (qpos, state, rotation) in enumerate(
+            zip(rollout.qpos, rollout.state, rotations, strict=True)
+        ):
             puppet.set(simulation.data, state[:3], rotation, float(state[9]))
             self._pose(simulation, qpos)
             self._cast_shadow(simulation, state[:3])
+            self._show_ink(rollout, ink[: step + 1])
             frames.append(
                 self._renderer.render(simulation.data, HUMAN_CAMERA, show_hand=True, show_robot=False)
             )
         return np.stack(frames)
 
+    def _refresh(self) -> None:
+        """Send textures again that were repainted since."""
+        if self._dressing != self.stage.dressings:
+            for texture in self.stage.painted_textures:
+                self._renderer.refresh_texture(texture)
+            self._dressing = self.stage.dressings
+
+    def _show_ink(self, owner: object, steps: Sequence[FloatArray]) -> None:
+        """Paint the ink of `steps`, each (M, 2) in the paper's frame [m]; `owner` is whose ink it is."""
+        spec = self.stage.spec
+        if spec is None or spec.paper is None:
+            return
+        if self._ink_owner is not owner or len(steps) < self._inked:
+            self._sheet, self._ink_owner, self._inked = Sheet(spec.guide), owner, 0
+        for points in steps[self._inked :]:
+            self._sheet.add(points)
+        self._inked = len(steps)
+        self._renderer.refresh_texture(self.stage.paint_sheet(spec.paper, self._sheet.pixels()))
+
     def _pose(self, simulation: Simulation, qpos: np.ndarray) -> None:
         """Bring the drawn bodies to `qpos` without running physics."""
-        simulation.data.qpos[:] = qpos
-        mujoco.mj_kinematics(self.stage.model, simulation.data)
+        simulation.show(qpos)
         mujoco.mj_camlight(self.stage.model, simulation.data)
 
     def _cast_shadow(self, simulation: Simulation, tool: Array) -> None:

@@ -67,6 +67,7 @@ def registered() -> Registry[AgentSpec]:
     ours = {
         "h2r": ("h2r_bench.policies.h2r.agent:H2RAgent", "Human2Robot, compact preset"),
         "expert": ("h2r_bench.policies.expert:ExpertAgent", "scripted, privileged: the ceiling"),
+        "replay": ("h2r_bench.policies.replay:ReplayAgent", "tracks the true hand open loop, privileged"),
         "random": ("h2r_bench.policies.random_agent:RandomAgent", "looks at nothing: the floor"),
     }
     for name, (target, summary) in ours.items():

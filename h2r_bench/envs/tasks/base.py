@@ -5,15 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
+from h2r_bench.envs.control import ToolPose
 from h2r_bench.envs.scene import SceneSpec
-from h2r_bench.envs.script import Waypoint
+from h2r_bench.envs.script import Style, Waypoint
 from h2r_bench.envs.simulation import Snapshot
+from h2r_bench.envs.splits import TRAIN, Look
 from h2r_bench.registry import Registry
-from h2r_bench.types import CONTROL_HZ
+from h2r_bench.types import CONTROL_HZ, DEFAULT_LIMITS, MotionLimits
 
 Cue = Literal["scene", "video"]
 CUES: tuple[Cue, ...] = ("scene", "video")
@@ -36,6 +38,10 @@ class Goal:
     """Index of the prop that marks where to."""
     angle: float = 0.0
     """Rotation tasks: signed turn from where the subject starts [rad]."""
+    text: str = ""
+    """Writing: what is written."""
+    stroke: tuple[tuple[float, float], ...] = ()
+    """Writing: the line to be written, in the paper's frame [m]."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +55,42 @@ class Judgement:
     """Why not, empty on success."""
 
 
+class TaskSource(Protocol):
+    """What a task's name stands for: a task, or several that take turns."""
+
+    @property
+    def name(self) -> str:
+        """Id of the task."""
+
+    @property
+    def domain(self) -> str:
+        """Training domain: `basic` or `writing`."""
+
+    def variant(self, rng: np.random.Generator, trial: int | None) -> Task:
+        """The task that trial number `trial` plays; without a number one is drawn."""
+
+
 class Task(ABC):
-    """One task. Tasks hold no state: everything is in scene, goal and trace."""
+    """One task, drawn from one look. Nothing of a trial is kept in it: that is scene, goal and trace."""
 
     name: ClassVar[str]
     """Id of the task."""
     domain: ClassVar[str] = "basic"
     """Which training domain it belongs to: `basic` or `writing`."""
+
+    def __init__(self, look: Look = TRAIN) -> None:
+        self.look = look
+
+    limits: ClassVar[MotionLimits] = DEFAULT_LIMITS
+    """Motion limits of the tool in this task."""
+
+    def start_pose(self, scene: SceneSpec, goal: Goal, style: Style) -> ToolPose:
+        """Where the tool starts."""
+        return style.start_pose
+
+    def variant(self, rng: np.random.Generator, trial: int | None) -> Task:
+        """This task, whatever the trial."""
+        return self
 
     @abstractmethod
     def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
@@ -73,6 +108,11 @@ class Task(ABC):
     def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
         """The stages on the way, in order, each with what failed if it was not reached."""
 
+    def potential(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> float:
+        """How near to success the world is [m], higher is nearer: what the dense reward rewards gaining."""
+        reach = np.linalg.norm(snapshot.tool_position - snapshot.prop_position[goal.subject])
+        return -float(0.5 * reach + planar_distance(snapshot, goal.subject, goal.target))
+
     def judge(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> Judgement:
         """Judge a trial by all its snapshots, the end being the last `HOLD_STEPS` of them."""
         stages = self.stages(trace, scene, goal)
@@ -83,7 +123,21 @@ class Task(ABC):
         return Judgement(not failure, first_missed / len(stages), failure)
 
 
-TASKS: Registry[Task] = Registry("task")
+@dataclass(frozen=True)
+class Mixture:
+    """Several tasks under one name, mixed evenly by trial index."""
+
+    name: str
+    variants: tuple[Task, ...]
+    domain: str = "basic"
+
+    def variant(self, rng: np.random.Generator, trial: int | None) -> Task:
+        """Trial 0 plays the first variant, trial 1 the second, and so on round."""
+        index = int(rng.integers(len(self.variants))) if trial is None else trial % len(self.variants)
+        return self.variants[index]
+
+
+TASKS: Registry[TaskSource] = Registry("task")
 
 
 def released(trace: Sequence[Snapshot], index: int) -> bool:

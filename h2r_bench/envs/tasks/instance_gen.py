@@ -20,6 +20,8 @@ class InstanceGen(PickPlace):
         "banana": ("plate", "tray"),
         "lemon": ("plate", "tray"),
         "can": ("plate", "tray", "mat"),
+        "egg": ("plate", "tray", "cup"),
+        "bottle": ("plate", "tray", "mat"),
     }
 
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from h2r_bench.envs import skills
-from h2r_bench.envs.layout import dress_scene, sample_places
+from h2r_bench.envs.layout import dress_scene, regions_for, sample_places
 from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.script import Waypoint
 from h2r_bench.envs.simulation import Snapshot
@@ -53,9 +53,10 @@ class PickPlace(Task):
         ]
         goals = [str(rng.choice(common)) for _ in range(pairs)]
         kinds = [*objects, *goals]
-        places = sample_places(rng, kinds)
-        scene = dress_scene(rng, kinds, places, rng.uniform(-np.pi, np.pi, len(kinds)))
-        return scene, Goal(int(rng.integers(pairs)), pairs + int(rng.integers(pairs)))
+        goal = Goal(int(rng.integers(pairs)), pairs + int(rng.integers(pairs)))
+        places = sample_places(rng, kinds, regions_for(self.look, len(kinds), goal.subject, goal.target))
+        yaws = rng.uniform(-np.pi, np.pi, len(kinds))
+        return dress_scene(rng, kinds, places, yaws, self.look), goal
 
     def instruction(self, scene: SceneSpec, goal: Goal) -> str:
         """The task in words."""

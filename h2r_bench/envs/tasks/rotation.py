@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from h2r_bench.envs import skills
-from h2r_bench.envs.layout import dress_scene, sample_places
+from h2r_bench.envs.layout import dress_scene, regions_for, sample_places
 from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.script import Waypoint
 from h2r_bench.envs.simulation import Snapshot
@@ -42,13 +42,14 @@ class Rotation(Task):
     def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
         """Draw objects, goals and where they rest."""
         pairs = 1 if cue == "scene" else 2
-        centres = sample_places(rng, ["dial"] * pairs)
+        which = int(rng.integers(pairs))
+        centres = sample_places(rng, ["dial"] * pairs, regions_for(self.look, pairs, which))
         marks = rng.uniform(-np.pi, np.pi, pairs)
         angles = rng.choice([-1.0, 1.0], pairs) * rng.uniform(LEAST_TURN, MOST_TURN, pairs)
         # Objects first, then their marks: the object stands in the middle of its dial.
         kinds = ["key"] * pairs + ["dial"] * pairs
-        scene = dress_scene(rng, kinds, [*centres, *centres], [*(marks - angles), *marks])
-        which = int(rng.integers(pairs))
+        yaws = [*(marks - angles), *marks]
+        scene = dress_scene(rng, kinds, [*centres, *centres], yaws, self.look)
         return scene, Goal(which, pairs + which, float(angles[which]))
 
     def instruction(self, scene: SceneSpec, goal: Goal) -> str:
@@ -63,6 +64,11 @@ class Rotation(Task):
         left = wrap_angle(snapshot.prop_yaw(goal.target) - snapshot.prop_yaw(goal.subject))
         turn = float(left) if np.sign(left) == np.sign(goal.angle) else goal.angle
         return skills.turn(snapshot, scene, goal.subject, turn)
+
+    def potential(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> float:
+        """How near to success the world is [m]; a radian off counts as 10 cm."""
+        error = wrap_angle(snapshot.prop_yaw(goal.target) - snapshot.prop_yaw(goal.subject))
+        return super().potential(snapshot, scene, goal) - 0.1 * abs(float(error))
 
     def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
         """Stages on the way to success, each with what failed if it was not reached."""

@@ -1,0 +1,162 @@
+"""Several skills in a row, the first often changing the second; the sequences themselves are data."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from h2r_bench.envs import skills
+from h2r_bench.envs.layout import dress_scene, regions_for, sample_places
+from h2r_bench.envs.scene import SceneSpec
+from h2r_bench.envs.script import Waypoint
+from h2r_bench.envs.simulation import Snapshot
+from h2r_bench.envs.splits import TRAIN, Look
+from h2r_bench.envs.tasks.base import HOLD_STEPS, Cue, Goal, Task, planar_distance, released, still
+from h2r_bench.envs.tasks.pick_place import rests_on
+from h2r_bench.envs.tasks.push_pull import TOLERANCE as PUSH_TOLERANCE
+
+Skill = Literal["push", "place"]
+_SHORTEST_PUSH, _LONGEST_PUSH = 0.11, 0.22
+_SWAY = 0.08
+"""Standard deviation of a pushed thing's heading about the way [rad]."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One skill: `push` slides `subject` to `target`, `place` picks it and puts it on or in `target`."""
+
+    skill: Skill
+    subject: int
+    """Index of a slot."""
+    target: int
+    """Index of a slot."""
+    offset: tuple[float, float] = (0.0, 0.0)
+    """`place`: where on the target, from its middle, in the target's frame [m]."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A sequence as data."""
+
+    name: str
+    """Id."""
+    slots: tuple[str, ...]
+    """Kinds of props."""
+    steps: tuple[Step, ...]
+    words: str
+    """The instruction, with {0}, {1} ... for what the slots are called."""
+    decoys: tuple[str, ...] = ()
+    """Kinds that are added where only the video says which is meant."""
+
+    @property
+    def pairs(self) -> set[tuple[tuple[Skill, str], tuple[Skill, str]]]:
+        """Ordered pairs of (skill, kind) in a row."""
+        parts = [(step.skill, self.slots[step.subject]) for step in self.steps]
+        return set(itertools.pairwise(parts))
+
+
+class SkillSequence(Task):
+    """Success: every step done in order, and what no later step undoes still so at the end, released."""
+
+    def __init__(self, recipe: Recipe, look: Look = TRAIN, name: str | None = None) -> None:
+        super().__init__(look)
+        self.recipe = recipe
+        self.name = name or recipe.name  # type: ignore[misc]  # an instance's name, not the class's
+
+    def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
+        """Draw the recipe's props, and decoys where only the video says which is meant."""
+        recipe = self.recipe
+        kinds = [*recipe.slots, *(recipe.decoys if cue == "video" else ())]
+        regions = regions_for(self.look, len(kinds), *range(len(recipe.slots)))
+        places = sample_places(rng, kinds, regions, self._has_ways)
+        yaws = rng.uniform(-np.pi, np.pi, len(kinds))
+        for step in recipe.steps:
+            if step.skill == "push":
+                way = np.subtract(places[step.target], places[step.subject])
+                yaws[step.subject] = np.arctan2(way[1], way[0]) + rng.normal(0, _SWAY)
+        last = recipe.steps[-1]
+        return dress_scene(rng, kinds, places, yaws, self.look), Goal(last.subject, last.target)
+
+    def _has_ways(self, places: list[tuple[float, float]]) -> bool:
+        ways = [
+            np.subtract(places[s.target], places[s.subject]) for s in self.recipe.steps if s.skill == "push"
+        ]
+        return all(_SHORTEST_PUSH <= np.linalg.norm(way) <= _LONGEST_PUSH for way in ways)
+
+    def instruction(self, scene: SceneSpec, goal: Goal) -> str:
+        """The task in words."""
+        return self.recipe.words.format(*(prop.name for prop in scene.props))
+
+    def plan(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> list[Waypoint]:
+        """The skills one after the other, each planned for what the ones before will have done."""
+        waypoints: list[Waypoint] = []
+        for step in self.recipe.steps:
+            if step.skill == "push":
+                waypoints += skills.push(snapshot, scene, step.subject, step.target)
+            else:
+                waypoints += skills.pick(snapshot, scene, step.subject)
+                waypoints += skills.place(snapshot, scene, step.subject, step.target, step.offset)
+            snapshot = _after(snapshot, scene, step)
+        return waypoints
+
+    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
+        """Each step in its turn, then whether all that should last has lasted."""
+        stages, moment = [], 0
+        for number, step in enumerate(self.recipe.steps):
+            later = self.recipe.steps[number + 1 :]
+            found = next(
+                (t for t in range(moment, len(trace)) if self._turn(trace[t], scene, step, later)), None
+            )
+            stages.append((f"step {number + 1} ({step.skill}) not done in its turn", found is not None))
+            moment = len(trace) if found is None else found
+        end = trace[-HOLD_STEPS:]
+        lasting = [step for n, step in enumerate(self.recipe.steps) if not self._undone(n)]
+        stages.append(("not so at the end", all(_done(s, scene, step) for s in end for step in lasting)))
+        moved = {step.subject for step in self.recipe.steps}
+        stages.append(("not released", all(released(trace, index) for index in moved)))
+        stages.append(("not at rest", all(still(trace, index) for index in moved)))
+        return stages
+
+    def _turn(self, snapshot: Snapshot, scene: SceneSpec, step: Step, later: Sequence[Step]) -> bool:
+        """Whether `step` is done and let go while no later one is done yet."""
+        if snapshot.touched[step.subject] or not _done(snapshot, scene, step):
+            return False
+        return not any(_done(snapshot, scene, other) for other in later)
+
+    def _undone(self, number: int) -> bool:
+        """Whether a later step moves the same thing again, or what it was pushed to."""
+        subject = self.recipe.steps[number].subject
+        return any(step.subject == subject for step in self.recipe.steps[number + 1 :])
+
+
+def _done(snapshot: Snapshot, scene: SceneSpec, step: Step) -> bool:
+    if step.skill == "push":
+        return planar_distance(snapshot, step.subject, step.target) <= PUSH_TOLERANCE
+    return rests_on(snapshot, scene, Goal(step.subject, step.target))
+
+
+def _after(snapshot: Snapshot, scene: SceneSpec, step: Step) -> Snapshot:
+    """The snapshot as `step` is expected to leave it; what lies on a pushed thing moves along."""
+    position = snapshot.prop_position.copy()
+    subject, target = scene.props[step.subject].shape, scene.props[step.target].shape
+    shift = position[step.target] - position[step.subject]
+    on_top = [
+        index
+        for index in range(len(scene.props))
+        if index != step.subject and _lies_on(snapshot, scene, index, step.subject)
+    ]
+    if step.skill == "push":
+        shift[2] = 0.0
+        position[[step.subject, *on_top]] += shift
+    else:
+        position[step.subject] = position[step.target] + (0.0, 0.0, target.surface + subject.half_height)
+    return replace(snapshot, prop_position=position)
+
+
+def _lies_on(snapshot: Snapshot, scene: SceneSpec, index: int, carrier: int) -> bool:
+    offset = snapshot.prop_position[index] - snapshot.prop_position[carrier]
+    return bool(np.hypot(offset[0], offset[1]) < max(scene.props[carrier].shape.inner) and offset[2] > 0.005)

@@ -1,0 +1,98 @@
+"""Strokes, ink, and what counts as written."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from h2r_bench.envs.env import TabletopEnv
+from h2r_bench.envs.ink import SHEET_PIXELS, Sheet, on_sheet, to_pixels
+from h2r_bench.envs.props import PAPER_HALF
+from h2r_bench.envs.strokes import characters, coverage, difference, play_stroke, resample
+from h2r_bench.envs.tasks.writing import HEIGHT, on_paper
+
+
+def test_there_are_enough_characters_among_them_h_and_r() -> None:
+    assert {"H", "R"} <= set(characters())
+    assert len(characters()) >= 12
+
+
+@pytest.mark.parametrize("name", sorted(characters()))
+def test_every_character_covers_itself_and_is_nearest_to_itself(name: str) -> None:
+    stroke = on_paper(characters()[name])
+    assert coverage(stroke, stroke) == (1.0, 1.0)
+    shaky = stroke + np.random.default_rng(0).normal(0, 0.003, stroke.shape)
+    unlike = {other: difference(on_paper(shape), shaky) for other, shape in characters().items()}
+    assert min(unlike, key=lambda other: unlike[other]) == name
+    assert np.ptp(stroke[:, 0]) == pytest.approx(HEIGHT, abs=0.01)
+    assert on_sheet(stroke).all()
+
+
+@given(st.integers(0, 2**31))
+def test_play_stays_in_the_square_and_is_no_character(seed: int) -> None:
+    stroke = play_stroke(np.random.default_rng(seed))
+    assert stroke.shape[1] == 2
+    assert np.all(stroke > -0.06)
+    assert np.all(stroke < 1.06)
+    for shape in characters().values():
+        covered, on_target = coverage(on_paper(shape), on_paper(stroke))
+        assert covered < 0.85 or on_target < 0.85
+
+
+def test_resampling_keeps_corners_and_spacing() -> None:
+    square = np.array([[0, 0], [0, 0.1], [0.1, 0.1]])
+    fine = resample(square, 0.003)
+    assert np.linalg.norm(np.diff(fine, axis=0), axis=1).max() <= 0.003 + 1e-12
+    for corner in square:
+        assert np.linalg.norm(fine - corner, axis=1).min() < 1e-12
+
+
+def test_no_ink_covers_nothing() -> None:
+    stroke = on_paper(characters()["H"])
+    assert coverage(stroke, np.zeros((0, 2))) == (0.0, 0.0)
+    assert difference(stroke, np.zeros((0, 2))) == float("inf")
+
+
+def test_half_a_character_is_not_enough_and_scribbling_over_it_is_too_much() -> None:
+    stroke = on_paper(characters()["H"])
+    covered, on_target = coverage(stroke, stroke[:2])
+    assert covered < 0.85
+    assert on_target == 1.0
+    zigzag = np.stack([np.tile([-0.08, 0.08], 20), np.linspace(-0.06, 0.06, 40)], axis=1)
+    covered, on_target = coverage(stroke, zigzag)
+    assert covered > 0.85
+    assert on_target < 0.85
+
+
+def test_ink_darkens_the_sheet_where_the_pen_went() -> None:
+    sheet = Sheet()
+    line = np.array([[-0.05, 0.0], [0.05, 0.0]])
+    sheet.add(line)
+    column, row = to_pixels(np.zeros((1, 2)))[0].round().astype(int)
+    assert sheet.pixels()[row, column].mean() < 80
+    assert sheet.pixels()[5, 5].mean() > 200
+    assert sheet.pixels().shape == (SHEET_PIXELS, SHEET_PIXELS, 3)
+    assert not on_sheet(np.array([[2 * PAPER_HALF[0], 0.0]])).any()
+
+
+def test_a_lifted_pen_leaves_a_gap() -> None:
+    sheet = Sheet()
+    for points in ([[-0.1, 0.0]], [], [[0.1, 0.0]]):
+        sheet.add(np.array(points).reshape(-1, 2))
+    column, row = to_pixels(np.zeros((1, 2)))[0].round().astype(int)
+    assert sheet.pixels()[row, column].mean() > 200
+
+
+def test_what_the_camera_sees_changes_as_the_expert_writes() -> None:
+    env = TabletopEnv("brand_new", image_size=(96, 96), render_mode="rgb_array", cue="video")
+    env.reset(seed=4)
+    before, script = env.render(), env.expert_script()
+    for _ in range(env.horizon):
+        *_, info = env.step(env.expert_action(script))
+    assert info["is_success"], info
+    after = env.render()
+    assert (after.mean(-1) < before.mean(-1) - 60).sum() > 30
+    # Height and orientation are fixed, whatever is asked for.
+    assert env.simulation.target.position[2] == pytest.approx(env.task.limits.workspace_low[2])
