@@ -62,7 +62,11 @@ class PropKind:
     clashes: tuple[str, ...] = ()
     """Colours that would not stand out from the kind's own parts."""
     support: float = 0.035
-    """Pushed objects: distance from the centre to the pushed face [m]."""
+    """Pushed objects: distance from the centre to where the fingers push [m]."""
+    push_yaw: float = 0.0
+    """Pushed objects: heading relative to the way in which they are drawn [rad]; a wide side first."""
+    wide: bool = False
+    """Pushed objects: wide enough for both open fingers to push side by side, which keeps them straight."""
 
 
 KINDS: Registry[PropKind] = Registry("prop kind")
@@ -440,7 +444,8 @@ for _kind in (
         inner=(0.055, 0.055),
         surface=0.006,
         rim=0.011,
-        support=0.071,
+        support=0.058,
+        wide=True,
     ),
     PropKind(
         "tray",
@@ -451,7 +456,9 @@ for _kind in (
         inner=(0.068, 0.053),
         surface=0.004,
         rim=0.025,
-        support=0.074,
+        support=0.059,
+        push_yaw=_QUARTER,
+        wide=True,
         preposition="in",
     ),
     PropKind(

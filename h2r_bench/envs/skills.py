@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from h2r_bench.envs.control import ToolPose
@@ -133,16 +135,22 @@ def _turned(vector: FloatArray, angle: float) -> FloatArray:
 
 
 class _Pusher:
-    """Closed fingers behind prop `index` on its way to prop `goal`."""
+    """Fingers behind prop `index` on its way to prop `goal`."""
 
     def __init__(self, snapshot: Snapshot, scene: SceneSpec, index: int, goal: int) -> None:
         shape = scene.props[index].shape
         self.index, self.goal = index, goal
+        self.gripper = 1.0 if shape.wide else 0.0
         self.reach = shape.support + FINGER_HALF_THICKNESS
         self.height = max(_LOWEST + 0.002, shape.half_height - 0.008)
         way = (snapshot.prop_position[goal] - snapshot.prop_position[index])[:2]
         self.direction = way / np.linalg.norm(way)
-        self.rotvec = np.array([0.0, 0.0, nearest_yaw(float(np.arctan2(way[1], way[0])), np.pi)])
+        heading = float(np.arctan2(way[1], way[0]))
+        if shape.wide and shape.symmetry:
+            # Flush with the face it pushes: the nearest of the prop's sides to the way.
+            side = snapshot.prop_yaw(index) - shape.push_yaw
+            heading += float(wrap_angle(2 * (side - heading))) / 2
+        self.rotvec = np.array([0.0, 0.0, nearest_yaw(heading, np.pi)])
 
     def behind(self, now: Snapshot, back: float, share: float = 0.0, lead: float = 0.0) -> ToolPose:
         """`back` [m] behind the contact, after `share` of the way that is left; aimed afresh at the goal."""
@@ -151,6 +159,11 @@ class _Pusher:
         along = way / max(float(np.linalg.norm(way)), 1e-6)
         spot = start + share * way - along * (self.reach + back)
         return ToolPose(np.array([*spot, self.height + lead]), self.rotvec)
+
+    def onward(self, now: Snapshot, share: float) -> ToolPose:
+        """From where the tool is, over `share` of the way that is left."""
+        way = (now.prop_position[self.goal] - now.prop_position[self.index])[:2]
+        return ToolPose(np.array([*(now.tool_position[:2] + share * way), self.height]), self.rotvec)
 
     def away(self, end: ToolPose, back: float, lift: float) -> tuple[ToolPose, Correction]:
         """Backwards by `back` and up by `lift` [m] from wherever the push ended; nominally from `end`."""
@@ -166,25 +179,33 @@ class _Pusher:
 
 
 def push(snapshot: Snapshot, scene: SceneSpec, index: int, goal: int) -> list[Waypoint]:
-    """Slide prop `index` along the table to prop `goal` with closed fingers behind it."""
+    """Slide prop `index` along the table to prop `goal`, fingers behind it: closed, or open if it is wide."""
     pusher = _Pusher(snapshot, scene, index, goal)
+    grip = pusher.gripper
 
     def at(name: str, back: float, share: float, left: float, pace: float) -> Waypoint:
         """A waypoint at `share` of the whole way, which is `left` of what is left when it begins."""
         nominal = pusher.behind(snapshot, back, share)
-        return Waypoint(name, nominal, 0.0, pace, correct=lambda now, _: pusher.behind(now, back, left))
+        return Waypoint(name, nominal, grip, pace, correct=lambda now, _: pusher.behind(now, back, left))
 
-    parts = range(1, _PUSH_PARTS + 1)
+    def part(number: int) -> Waypoint:
+        """One part of the push: what two open fingers push is carried along, closed ones have to steer."""
+        way = at(f"push {number}", 0.0, number / _PUSH_PARTS, 1.0 / (_PUSH_PARTS - number + 1), 0.09)
+        if grip:
+            left = 1.0 / (_PUSH_PARTS - number + 1)
+            return replace(way, correct=lambda now, _: pusher.onward(now, left))
+        return way
+
     end = pusher.behind(snapshot, 0.0, 1.0)
     off, leave = pusher.away(end, 0.03, 0.0)
     up, rise = pusher.away(off, 0.0, 0.11)
     return [
-        Waypoint("approach", pusher.behind(snapshot, _PUSH_APPROACH, lead=HOVER), 0.0, bow=True),
+        Waypoint("approach", pusher.behind(snapshot, _PUSH_APPROACH, lead=HOVER), grip, bow=True),
         at("descend", _PUSH_APPROACH, 0.0, 0.0, 0.1),
         at("touch", 0.004, 0.0, 0.0, 0.06),
-        *(at(f"push {k}", 0.0, k / _PUSH_PARTS, 1.0 / (_PUSH_PARTS - k + 1), 0.09) for k in parts),
-        Waypoint("back off", off, 0.0, pace=0.08, correct=leave),
-        Waypoint("retreat", up, 0.0, pace=0.12, dwell=0.6, correct=rise),
+        *(part(number) for number in range(1, _PUSH_PARTS + 1)),
+        Waypoint("back off", off, grip, pace=0.08, correct=leave),
+        Waypoint("retreat", up, grip, pace=0.12, dwell=0.6, correct=rise),
     ]
 
 

@@ -21,7 +21,9 @@ class Window:
     def show(self, simulation: Simulation) -> None:
         """Bring the window up to date, opening a new one for another model; without a display it warns."""
         if not has_display():
-            warnings.warn("there is no display to open a window on; use render_mode='rgb_array'", stacklevel=3)
+            warnings.warn(
+                "there is no display to open a window on; use render_mode='rgb_array'", stacklevel=3
+            )
             return
         if self._shown is not simulation:
             self.close()
@@ -42,4 +44,6 @@ class Window:
 
 def has_display() -> bool:
     """Whether a window could be opened here."""
-    return platform.system() != "Linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+    return platform.system() != "Linux" or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )

@@ -11,6 +11,7 @@ import numpy as np
 
 from h2r_bench.envs import skills
 from h2r_bench.envs.layout import dress_scene, regions_for, sample_places
+from h2r_bench.envs.props import KINDS
 from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.script import Waypoint
 from h2r_bench.envs.simulation import Snapshot
@@ -77,7 +78,8 @@ class SkillSequence(Task):
         for step in recipe.steps:
             if step.skill == "push":
                 way = np.subtract(places[step.target], places[step.subject])
-                yaws[step.subject] = np.arctan2(way[1], way[0]) + rng.normal(0, _SWAY)
+                facing = KINDS.get(recipe.slots[step.subject]).push_yaw
+                yaws[step.subject] = np.arctan2(way[1], way[0]) + facing + rng.normal(0, _SWAY)
         last = recipe.steps[-1]
         return dress_scene(rng, kinds, places, yaws, self.look), Goal(last.subject, last.target)
 
