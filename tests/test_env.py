@@ -142,7 +142,7 @@ def test_targets_outside_the_limits_are_brought_inside_and_reported(env: Tableto
     env.reset(seed=1)
     *_, info = env.step(np.array([5.0, 0, -1.0, 0, 0, 3.1, 1]))
     assert set(info["clipped"]) >= {"workspace", "speed"}
-    assert np.all(env.simulation.target.position <= env.limits.workspace_high)
+    assert np.all(env.simulation.target.position <= env.simulation.limits.workspace_high)
 
 
 @pytest.mark.parametrize(
