@@ -236,7 +236,13 @@ def test_two_processes_agree_and_are_quiet(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_of_a_real_run(tmp_path: Path) -> None:
-    process = subprocess.Popen(python_run(tmp_path, "--trials", "500"), stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        python_run(tmp_path, "--trials", "500"),
+        stderr=subprocess.PIPE,
+        text=True,
+        # Tests in a shell's background may have been told to ignore Ctrl-C, and children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     log = tmp_path / "trials" / TASK / "random.jsonl"
     for _ in range(1200):
         if log.exists() and log.read_bytes().count(b"\n") >= 1:
