@@ -75,10 +75,15 @@ EnvMaker = Callable[[RunConfig, Agent], Any]
 
 
 def make_env(config: RunConfig, agent: Agent) -> Any:
-    """The environment of a run, with images of the size the agent was made for."""
+    """The environment of a run, with images of the size the agent was made for, or none if it sees none.
+
+    Images change nothing of a trial but its duration; the demonstration's film alone is most of that.
+    """
     from h2r_bench.envs.env import TabletopEnv
 
     options: dict[str, Any] = {"image_size": agent.image_size} if hasattr(agent, "image_size") else {}
+    if not getattr(agent, "needs_images", True) and config.video == "none":
+        options["obs"] = "state"
     return TabletopEnv(
         task=config.task, cue=config.cue, shift_cm=config.shift, render_mode="rgb_array", **options
     )

@@ -13,6 +13,9 @@ class ExpertAgent:
     Privileged: it sees neither image nor video. `bind` must be called before `reset`.
     """
 
+    needs_images = False
+    """It looks at no picture, so the runner need not draw any."""
+
     def __init__(self) -> None:
         self._env: Any = None
         self._script: Any = None

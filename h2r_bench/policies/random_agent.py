@@ -18,6 +18,9 @@ class RandomAgent:
     Every target depends on the seed, the episode in a batch and the step alone.
     """
 
+    needs_images = False
+    """It looks at no picture, so the runner need not draw any."""
+
     def __init__(self, hold_steps: int = HOLD_STEPS) -> None:
         self.hold_steps = hold_steps
         self._space = action_space()

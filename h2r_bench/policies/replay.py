@@ -15,6 +15,9 @@ LEAD_STEPS = 2
 class ReplayAgent:
     """Privileged: reads the simulator's true pinch point and opening from the demonstration, sees nothing."""
 
+    needs_images = False
+    """It looks at no picture, so the runner need not draw any."""
+
     def __init__(self, lead_steps: int = LEAD_STEPS) -> None:
         self.lead_steps = lead_steps
         self._actions: Float32Array | None = None
