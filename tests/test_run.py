@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import imageio.v3
+import numpy as np
 import pytest
 
 from h2r_bench import run
@@ -264,3 +265,20 @@ def with_timeout(process: subprocess.Popen[str]) -> None:
     except subprocess.TimeoutExpired:
         return
     raise AssertionError(f"ended early with {process.returncode}")
+
+
+def test_trials_without_images_are_the_same() -> None:
+    config = run.RunConfig(task="push_pull", policy="random")
+    ends = []
+    for needs_images in (True, False):
+        agent = RandomAgent()
+        agent.needs_images = needs_images
+        env = run.make_env(config, agent)
+        assert (env.obs_preset == "image") == needs_images
+        observation, info = env.reset(seed=5, options={"trial": 0})
+        agent.reset(info["demonstration"], info["instruction"], 5)
+        for _ in range(15):
+            observation, *_ = env.step(agent.predict(observation)[0])
+        ends.append(observation["state"])
+        env.close()
+    np.testing.assert_array_equal(*ends)
