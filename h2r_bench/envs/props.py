@@ -72,13 +72,14 @@ class PropKind:
 KINDS: Registry[PropKind] = Registry("prop kind")
 
 
-def _box(
+def add_box(
     body: mjcf.Element,
     name: str,
     half: tuple[float, float, float],
     pos: tuple[float, float, float],
     **extra: object,
 ) -> mjcf.Element:
+    """Add a box with half extents `half` at `pos` [m], in the body frame."""
     return body.add("geom", name=name, type="box", size=half, pos=pos, **{"rgba": PLAIN, **extra})
 
 
@@ -87,46 +88,46 @@ def _solid(mass: float) -> dict[str, object]:
     return {"mass": mass, "friction": (0.8, 0.01, 0.0005), "condim": 4}
 
 
-def _paint() -> dict[str, object]:
+def paint() -> dict[str, object]:
     """A geom that is only seen."""
     return {"contype": 0, "conaffinity": 0, "mass": 0, "group": 1}
 
 
 def _cube(body: mjcf.Element) -> None:
-    _box(body, "tint", (0.02, 0.02, 0.02), (0, 0, 0), **_solid(0.06))
+    add_box(body, "tint", (0.02, 0.02, 0.02), (0, 0, 0), **_solid(0.06))
 
 
 def _pen(body: mjcf.Element) -> None:
-    _box(body, "tint", (0.05, 0.0075, 0.0075), (0, 0, 0), **_solid(0.03))
-    _box(body, "clip", (0.014, 0.002, 0.0079), (-0.032, 0, 0), **_paint() | {"rgba": INK})
+    add_box(body, "tint", (0.05, 0.0075, 0.0075), (0, 0, 0), **_solid(0.03))
+    add_box(body, "clip", (0.014, 0.002, 0.0079), (-0.032, 0, 0), **paint() | {"rgba": INK})
     body.add(
         "geom",
         name="tip",
         type="capsule",
         fromto=(0.05, 0, 0, 0.06, 0, 0),
         size=(0.004,),
-        **_paint(),
+        **paint(),
         rgba=INK,
     )
 
 
 def _block(body: mjcf.Element) -> None:
-    _box(body, "tint", (0.035, 0.035, 0.025), (0, 0, 0), **_solid(0.15))
-    _box(body, "label", (0.022, 0.022, 0.0004), (0, 0, 0.0252), **_paint() | {"rgba": PAPER})
+    add_box(body, "tint", (0.035, 0.035, 0.025), (0, 0, 0), **_solid(0.15))
+    add_box(body, "label", (0.022, 0.022, 0.0004), (0, 0, 0.0252), **paint() | {"rgba": PAPER})
 
 
 def _puck(body: mjcf.Element) -> None:
     body.add("geom", name="tint", type="cylinder", size=(0.038, 0.02), rgba=PLAIN, **_solid(0.15))
     body.add(
-        "geom", name="top", type="cylinder", size=(0.022, 0.0004), pos=(0, 0, 0.0202), **_paint(), rgba=PAPER
+        "geom", name="top", type="cylinder", size=(0.022, 0.0004), pos=(0, 0, 0.0202), **paint(), rgba=PAPER
     )
 
 
 def _key(body: mjcf.Element) -> None:
     """A bar with one dark head: asymmetric at a glance."""
-    _box(body, "tint", (0.055, 0.0125, 0.02), (0, 0, 0), **_solid(0.12))
-    _box(body, "head", (0.0125, 0.025, 0.0195), (0.0425, 0, 0), **_solid(0.03) | {"rgba": INK})
-    _box(body, "dot", (0.006, 0.006, 0.0004), (0.0425, 0, 0.0199), **_paint() | {"rgba": PAPER})
+    add_box(body, "tint", (0.055, 0.0125, 0.02), (0, 0, 0), **_solid(0.12))
+    add_box(body, "head", (0.0125, 0.025, 0.0195), (0.0425, 0, 0), **_solid(0.03) | {"rgba": INK})
+    add_box(body, "dot", (0.006, 0.006, 0.0004), (0.0425, 0, 0.0199), **paint() | {"rgba": PAPER})
 
 
 def _ball(body: mjcf.Element) -> None:
@@ -160,7 +161,7 @@ def _banana(body: mjcf.Element) -> None:
         fromto=(*points[5], 0, *(points[5] * 1.14), 0),
         size=(0.005,),
         rgba=INK,
-        **_paint(),
+        **paint(),
     )
 
 
@@ -180,7 +181,7 @@ def _lemon(body: mjcf.Element) -> None:
 def _can(body: mjcf.Element) -> None:
     body.add("geom", name="tint", type="cylinder", size=(0.026, 0.035), rgba=PLAIN, **_solid(0.09))
     body.add(
-        "geom", name="lid", type="cylinder", size=(0.023, 0.0005), pos=(0, 0, 0.0353), **_paint(), rgba=PAPER
+        "geom", name="lid", type="cylinder", size=(0.023, 0.0005), pos=(0, 0, 0.0353), **paint(), rgba=PAPER
     )
 
 
@@ -217,92 +218,7 @@ def _bottle(body: mjcf.Element) -> None:
         size=(0.0213, 0.012),
         pos=(0, 0, -0.004),
         rgba=PAPER,
-        **_paint(),
-    )
-
-
-def _mug(body: mjcf.Element) -> None:
-    body.add(
-        "geom", name="tint", type="cylinder", size=(0.036, 0.045), pos=(0, 0, 0.045), rgba=PLAIN, **_paint()
-    )
-    body.add(
-        "geom", name="coffee", type="cylinder", size=(0.031, 0.0005), pos=(0, 0, 0.0905), rgba=INK, **_paint()
-    )
-    for z in (0.025, 0.065):
-        _box(body, f"tint{z}", (0.013, 0.005, 0.005), (0.046, 0, z), **_paint())
-    _box(body, "tint_grip", (0.005, 0.005, 0.025), (0.058, 0, 0.045), **_paint())
-
-
-def _book(body: mjcf.Element) -> None:
-    _box(body, "tint", (0.075, 0.055, 0.012), (0, 0, 0.012), **_paint())
-    _box(body, "pages", (0.0735, 0.0556, 0.009), (0.0022, 0, 0.012), **_paint() | {"rgba": PAPER})
-
-
-def _plant(body: mjcf.Element) -> None:
-    body.add(
-        "geom", name="tint", type="cylinder", size=(0.035, 0.03), pos=(0, 0, 0.03), rgba=PLAIN, **_paint()
-    )
-    leaf = (0.16, 0.42, 0.16, 1.0)
-    for k in range(7):
-        angle = 2 * np.pi * k / 7
-        tip = (0.05 * np.cos(angle), 0.05 * np.sin(angle), 0.115 + 0.012 * (k % 3))
-        body.add(
-            "geom",
-            name=f"leaf{k}",
-            type="capsule",
-            fromto=(0, 0, 0.06, *tip),
-            size=(0.009,),
-            rgba=leaf,
-            **_paint(),
-        )
-
-
-def _apple(body: mjcf.Element) -> None:
-    body.add(
-        "geom",
-        name="tint",
-        type="ellipsoid",
-        size=(0.037, 0.037, 0.033),
-        pos=(0, 0, 0.033),
-        rgba=PLAIN,
-        **_paint(),
-    )
-    body.add(
-        "geom",
-        name="stalk",
-        type="capsule",
-        fromto=(0, 0, 0.062, 0.004, 0, 0.078),
-        size=(0.002,),
-        rgba=INK,
-        **_paint(),
-    )
-
-
-def _speaker(body: mjcf.Element) -> None:
-    _box(body, "tint", (0.032, 0.04, 0.06), (0, 0, 0.06), **_paint())
-    for name, radius, z in (("woofer", 0.027, 0.042), ("tweeter", 0.013, 0.092)):
-        body.add(
-            "geom",
-            name=name,
-            type="cylinder",
-            size=(radius, 0.001),
-            pos=(0.0325, 0, z),
-            euler=(0, np.pi / 2, 0),
-            rgba=INK,
-            **_paint(),
-        )
-
-
-def _tape(body: mjcf.Element) -> None:
-    """A roll of adhesive tape."""
-    body.add(
-        "geom", name="tint", type="cylinder", size=(0.042, 0.012), pos=(0, 0, 0.012), rgba=PLAIN, **_paint()
-    )
-    body.add(
-        "geom", name="core", type="cylinder", size=(0.026, 0.0122), pos=(0, 0, 0.0122), rgba=PAPER, **_paint()
-    )
-    body.add(
-        "geom", name="hole", type="cylinder", size=(0.023, 0.0124), pos=(0, 0, 0.0124), rgba=INK, **_paint()
+        **paint(),
     )
 
 
@@ -336,17 +252,17 @@ def _plate(body: mjcf.Element) -> None:
         **_solid(0.4),
     )
     body.add(
-        "geom", name="well", type="cylinder", size=(0.05, 0.0004), pos=(0, 0, 0.0062), **_paint(), rgba=PAPER
+        "geom", name="well", type="cylinder", size=(0.05, 0.0004), pos=(0, 0, 0.0062), **paint(), rgba=PAPER
     )
     _ring(body, 0.068, 0.003, 0.011, 0.003, 16, 0.1)
 
 
 def _tray(body: mjcf.Element) -> None:
     """An open box, 14 x 11 cm inside."""
-    _box(body, "floor", (0.072, 0.057, 0.002), (0, 0, 0.002), **_solid(0.3) | {"rgba": PAPER})
+    add_box(body, "floor", (0.072, 0.057, 0.002), (0, 0, 0.002), **_solid(0.3) | {"rgba": PAPER})
     for sign, name in ((1, "a"), (-1, "b")):
-        _box(body, f"tint_x{name}", (0.002, 0.059, 0.0125), (sign * 0.072, 0, 0.0125), **_solid(0.05))
-        _box(body, f"tint_y{name}", (0.074, 0.002, 0.0125), (0, sign * 0.057, 0.0125), **_solid(0.05))
+        add_box(body, f"tint_x{name}", (0.002, 0.059, 0.0125), (sign * 0.072, 0, 0.0125), **_solid(0.05))
+        add_box(body, f"tint_y{name}", (0.074, 0.002, 0.0125), (0, sign * 0.057, 0.0125), **_solid(0.05))
 
 
 def _cup(body: mjcf.Element) -> None:
@@ -363,13 +279,15 @@ def _cup(body: mjcf.Element) -> None:
 
 
 def _mat(body: mjcf.Element) -> None:
-    _box(body, "tint", (0.046, 0.046, 0.0006), (0, 0, 0.0006), **_paint())
-    _box(body, "edge", (0.051, 0.051, 0.0003), (0, 0, 0.0003), **_paint() | {"rgba": PAPER})
+    add_box(body, "tint", (0.046, 0.046, 0.0006), (0, 0, 0.0006), **paint())
+    add_box(body, "edge", (0.051, 0.051, 0.0003), (0, 0, 0.0003), **paint() | {"rgba": PAPER})
 
 
 def _paper(body: mjcf.Element) -> None:
     """A sheet of 26 x 22 cm; ink is painted into the texture of its top."""
-    _box(body, "sheet", (PAPER_HALF[0], PAPER_HALF[1], 0.0004), (0, 0, 0.0004), **_paint() | {"rgba": PAPER})
+    add_box(
+        body, "sheet", (PAPER_HALF[0], PAPER_HALF[1], 0.0004), (0, 0, 0.0004), **paint() | {"rgba": PAPER}
+    )
 
 
 def _marker(body: mjcf.Element) -> None:
@@ -381,7 +299,7 @@ def _marker(body: mjcf.Element) -> None:
         fromto=(0, 0, -0.016, 0, 0, 0.075),
         size=(0.0065,),
         rgba=PLAIN,
-        **_paint(),
+        **paint(),
     )
     body.add(
         "geom",
@@ -390,7 +308,7 @@ def _marker(body: mjcf.Element) -> None:
         fromto=(0, 0, -0.022, 0, 0, -0.014),
         size=(0.005,),
         rgba=PAPER,
-        **_paint(),
+        **paint(),
     )
     body.add(
         "geom",
@@ -399,17 +317,17 @@ def _marker(body: mjcf.Element) -> None:
         fromto=(0, 0, -PEN_TIP + 0.002, 0, 0, -0.02),
         size=(0.002,),
         rgba=INK,
-        **_paint(),
+        **paint(),
     )
 
 
 def _dial(body: mjcf.Element) -> None:
     """A painted disc with a pointer along +x: the mark an object is turned to."""
     body.add(
-        "geom", name="disc", type="cylinder", size=(0.085, 0.0003), pos=(0, 0, 0.0003), **_paint(), rgba=PAPER
+        "geom", name="disc", type="cylinder", size=(0.085, 0.0003), pos=(0, 0, 0.0003), **paint(), rgba=PAPER
     )
-    _box(body, "tint", (0.028, 0.011, 0.0006), (0.056, 0, 0.0006), **_paint())
-    _box(body, "tint_line", (0.084, 0.0035, 0.0005), (0, 0, 0.0005), **_paint())
+    add_box(body, "tint", (0.028, 0.011, 0.0006), (0.056, 0, 0.0006), **paint())
+    add_box(body, "tint_line", (0.084, 0.0035, 0.0005), (0, 0, 0.0005), **paint())
 
 
 _QUARTER, _HALF = np.pi / 2, np.pi
@@ -476,12 +394,6 @@ for _kind in (
     PropKind("mat", _mat, 0.065, 0.0, free=False, symmetry=_QUARTER, inner=(0.03, 0.03), preposition="on"),
     PropKind("paper", _paper, 0.13, 0.0, free=False, symmetry=_HALF, inner=PAPER_HALF),
     PropKind("marker", _marker, 0.01, 0.0, free=False),
-    PropKind("mug", _mug, 0.06, 0.0, free=False),
-    PropKind("book", _book, 0.093, 0.0, free=False),
-    PropKind("plant", _plant, 0.06, 0.0, free=False),
-    PropKind("apple", _apple, 0.037, 0.0, free=False),
-    PropKind("speaker", _speaker, 0.052, 0.0, free=False),
-    PropKind("tape", _tape, 0.042, 0.0, free=False),
     PropKind("dial", _dial, 0.085, 0.0, free=False, clashes=("white",)),
 ):
     KINDS.add(_kind.name, _kind)

@@ -12,6 +12,7 @@ import numpy as np
 from dm_control import mjcf
 from numpy.typing import NDArray
 
+from h2r_bench.envs import clutter  # noqa: F401  (its kinds register)
 from h2r_bench.envs.arena import LAMP, LAMP_COLOR, LAMP_DIRECTION, TABLE_TEXTURE, build_arena
 from h2r_bench.envs.hand import attach_hand
 from h2r_bench.envs.ink import SHEET_PIXELS
