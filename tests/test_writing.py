@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from h2r_bench.envs.env import TabletopEnv
 from h2r_bench.envs.ink import SHEET_PIXELS, Sheet, on_sheet, to_pixels
 from h2r_bench.envs.props import PAPER_HALF
-from h2r_bench.envs.strokes import characters, coverage, difference, play_stroke, resample
-from h2r_bench.envs.tasks.writing import HEIGHT, on_paper
+from h2r_bench.envs.strokes import characters, covered, difference, play_stroke, resample, without_retracing
+from h2r_bench.envs.tasks.writing import HEIGHT, ink_lines, on_paper
 
 
 def test_there_are_enough_characters_among_them_h_and_r() -> None:
@@ -22,9 +22,9 @@ def test_there_are_enough_characters_among_them_h_and_r() -> None:
 @pytest.mark.parametrize("name", sorted(characters()))
 def test_every_character_covers_itself_and_is_nearest_to_itself(name: str) -> None:
     stroke = on_paper(characters()[name])
-    assert coverage(stroke, stroke) == (1.0, 1.0)
+    assert covered([stroke], [stroke]) == 1.0
     shaky = stroke + np.random.default_rng(0).normal(0, 0.003, stroke.shape)
-    unlike = {other: difference(on_paper(shape), shaky) for other, shape in characters().items()}
+    unlike = {other: difference([on_paper(shape)], [shaky]) for other, shape in characters().items()}
     assert min(unlike, key=lambda other: unlike[other]) == name
     assert np.ptp(stroke[:, 0]) == pytest.approx(HEIGHT, abs=0.01)
     assert on_sheet(stroke).all()
@@ -37,8 +37,19 @@ def test_play_stays_in_the_square_and_is_no_character(seed: int) -> None:
     assert np.all(stroke > -0.06)
     assert np.all(stroke < 1.06)
     for shape in characters().values():
-        covered, on_target = coverage(on_paper(shape), on_paper(stroke))
-        assert covered < 0.85 or on_target < 0.85
+        target, ink = [on_paper(shape)], [on_paper(stroke)]
+        assert min(covered(target, ink), covered(ink, target)) < 0.85
+
+
+@pytest.mark.parametrize("name", sorted(characters()))
+def test_lifting_the_pen_leaves_out_what_is_retraced_and_nothing_else(name: str) -> None:
+    stroke = characters()[name]
+    lines = without_retracing(stroke)
+    whole, lifted = [on_paper(stroke)], [on_paper(line) for line in lines]
+    assert covered(whole, lifted) == 1.0
+    assert covered(lifted, whole) == 1.0
+    assert sum(map(len, lines)) <= len(stroke) + len(lines)
+    assert len(without_retracing(characters()["H"])) == 2
 
 
 def test_resampling_keeps_corners_and_spacing() -> None:
@@ -51,19 +62,18 @@ def test_resampling_keeps_corners_and_spacing() -> None:
 
 def test_no_ink_covers_nothing() -> None:
     stroke = on_paper(characters()["H"])
-    assert coverage(stroke, np.zeros((0, 2))) == (0.0, 0.0)
-    assert difference(stroke, np.zeros((0, 2))) == float("inf")
+    for nothing in ([], [np.zeros((0, 2))]):
+        assert covered([stroke], nothing) == covered(nothing, [stroke]) == 0.0
+        assert difference([stroke], nothing) == float("inf")
 
 
 def test_half_a_character_is_not_enough_and_scribbling_over_it_is_too_much() -> None:
     stroke = on_paper(characters()["H"])
-    covered, on_target = coverage(stroke, stroke[:2])
-    assert covered < 0.85
-    assert on_target == 1.0
+    assert covered([stroke], [stroke[:2]]) < 0.85
+    assert covered([stroke[:2]], [stroke]) == 1.0
     zigzag = np.stack([np.tile([-0.08, 0.08], 20), np.linspace(-0.06, 0.06, 40)], axis=1)
-    covered, on_target = coverage(stroke, zigzag)
-    assert covered > 0.85
-    assert on_target < 0.85
+    assert covered([stroke], [zigzag]) > 0.85
+    assert covered([zigzag], [stroke]) < 0.85
 
 
 def test_ink_darkens_the_sheet_where_the_pen_went() -> None:
@@ -96,3 +106,16 @@ def test_what_the_camera_sees_changes_as_the_expert_writes() -> None:
     assert (after.mean(-1) < before.mean(-1) - 60).sum() > 30
     # Height and orientation are fixed, whatever is asked for.
     assert env.simulation.target.position[2] == pytest.approx(env.task.limits.workspace_low[2])
+
+
+def test_a_pen_that_is_lifted_leaves_lines_apart() -> None:
+    env = TabletopEnv("brand_new_pen_up", obs="state")
+    for seed in range(20):
+        env.reset(seed=seed)
+        if len(env.pair.goal.strokes) > 1:
+            break
+    script = env.expert_script()
+    for _ in range(env.horizon):
+        *_, info = env.step(env.expert_action(script))
+    assert info["is_success"], info
+    assert len(ink_lines(env.trace)) == len(env.pair.goal.strokes) > 1

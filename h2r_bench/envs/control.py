@@ -1,13 +1,12 @@
-"""From an absolute tool target to joint motion: limits, inverse kinematics (mink), gripper hysteresis."""
+"""From an absolute tool target to joint motion: limits, inverse kinematics, gripper hysteresis."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-import mink
 import mujoco
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from h2r_bench.envs.robot import ARM_JOINTS, HOME, build_arm
 from h2r_bench.types import (
@@ -19,9 +18,16 @@ from h2r_bench.types import (
     MotionLimits,
 )
 
-_POSITION_TOLERANCE = 1e-4
-_ROTATION_TOLERANCE = 1e-3
+_NEAR_POSITION, _NEAR_ROTATION = 0.005, 0.02
+"""From this near [m, rad] one iteration ends within about 0.1 mm."""
 _MAX_ITERATIONS = 12
+_COST = np.array([1.0, 1.0, 1.0, 0.04, 0.04, 0.04])
+"""Weight of squared position [1/m^2] and rotation [1/rad^2] errors of the tool."""
+_POSTURE_COST = 1e-6
+"""Weight of squared distance from the home posture [1/rad^2]."""
+_TINY = 1e-9
+_SAME = 1e-6
+"""Differences smaller than this do not count as held back [m, rad]."""
 
 
 @dataclass(frozen=True)
@@ -45,39 +51,64 @@ class ToolPose:
 
 
 class InverseKinematics:
-    """Differential inverse kinematics iterated to convergence, from wherever it last stood."""
+    """Damped least squares on the tool frame, iterated to convergence from wherever it last stood.
+
+    A few calls of MuJoCo's own functions on arrays made once: it runs in every control step, where a general
+    solver would cost more than all of the step's other Python together.
+    """
 
     def __init__(self) -> None:
         root = build_arm(visual=False, gripper=False)
         self.model = mujoco.MjModel.from_xml_string(root.to_xml_string(), root.get_assets())
-        self._configuration = mink.Configuration(self.model, HOME.copy())
-        self._tool = mink.FrameTask("tool", "site", position_cost=1.0, orientation_cost=0.2)
-        # The seventh degree of freedom: stay near the home posture, far weaker than the tool task.
-        self._posture = mink.PostureTask(self.model, cost=1e-3)
-        self._posture.set_target(HOME)
-        self._limits = [mink.ConfigurationLimit(self.model)]
+        self._data = mujoco.MjData(self.model)
+        self._site = self.model.site("tool").id
+        self._low, self._high = self.model.jnt_range.T.copy()
+        joints = len(ARM_JOINTS)
+        self._jacobian = np.zeros((6, joints))
+        self._error = np.zeros(6)
+        self._factor = np.zeros((joints, joints))
+        self._motion = np.zeros(joints)
+        self._diagonal = self._factor.reshape(-1)[:: joints + 1]
+        self._pull = np.zeros(joints)
+        self.reset()
 
     def reset(self, joints: FloatArray = HOME) -> None:
         """Start the next solution from `joints`, shape (7,) [rad]."""
-        self._configuration.update(joints.copy())
+        self._data.qpos[:] = joints
 
     def solve(self, pose: ToolPose) -> FloatArray:
         """Joint angles, shape (7,) [rad], that bring the tool to `pose` or as near as the limits allow."""
-        rotation = mink.SO3.exp(pose.rotvec)
-        self._tool.set_target(mink.SE3.from_rotation_and_translation(rotation, pose.position))
-        tasks = [self._tool, self._posture]
+        model, data, target = self.model, self._data, quaternion(pose.rotvec)
+        joints = data.qpos
         for _ in range(_MAX_ITERATIONS):
-            velocity = mink.solve_ik(
-                self._configuration, tasks, 1.0, "daqp", damping=1e-6, limits=self._limits
-            )
-            self._configuration.integrate_inplace(velocity, 1.0)
-            error = self._tool.compute_error(self._configuration)
-            if (
-                np.linalg.norm(error[:3]) < _POSITION_TOLERANCE
-                and np.linalg.norm(error[3:]) < _ROTATION_TOLERANCE
-            ):
+            mujoco.mj_kinematics(model, data)
+            near = self._near(pose.position, target)
+            mujoco.mj_comPos(model, data)
+            mujoco.mj_jacSite(model, data, self._jacobian[:3], self._jacobian[3:], self._site)
+            mujoco.mju_sqrMatTD(self._factor, self._jacobian, _COST)
+            mujoco.mju_mulMatTVec(self._pull, self._jacobian, _COST * self._error)
+            # The seventh degree of freedom stays near the home posture, far weaker than the tool's pose.
+            self._diagonal += _POSTURE_COST
+            self._pull += _POSTURE_COST * (HOME - joints)
+            mujoco.mju_cholFactor(self._factor, 0.0)
+            mujoco.mju_cholSolve(self._motion, self._factor, self._pull)
+            joints += self._motion
+            np.maximum(joints, self._low, out=joints)
+            np.minimum(joints, self._high, out=joints)
+            if near:
                 break
-        return np.array(self._configuration.q[: len(ARM_JOINTS)])
+        return np.array(joints)
+
+    def _near(self, position: FloatArray, target: FloatArray) -> bool:
+        """Measure the error of the tool's pose; whether one more iteration is sure to remove it."""
+        error, quat, turn = self._error, np.empty(4), np.empty(3)
+        np.subtract(position, self._data.site_xpos[self._site], out=error[:3])
+        mujoco.mju_mat2Quat(quat, self._data.site_xmat[self._site])
+        mujoco.mju_negQuat(quat, quat)
+        mujoco.mju_mulQuat(quat, target, quat)
+        mujoco.mju_quat2Vel(turn, quat, 1.0)
+        error[3:] = turn
+        return bool(mujoco.mju_norm3(error[:3]) < _NEAR_POSITION and mujoco.mju_norm3(turn) < _NEAR_ROTATION)
 
 
 def limit_target(
@@ -89,37 +120,89 @@ def limit_target(
     "rotation_speed".
     """
     held: list[str] = []
-    position = np.clip(wanted.position, limits.workspace_low, limits.workspace_high)
-    if not np.allclose(position, wanted.position, atol=1e-6):
+    position = np.array(
+        [
+            min(max(value, low), high)
+            for value, low, high in zip(
+                wanted.position.tolist(), limits.workspace_low, limits.workspace_high, strict=True
+            )
+        ]
+    )
+    if mujoco.mju_dist3(position, wanted.position) > _SAME:
         held.append("workspace")
-    rotvec = _limit_orientation(wanted.rotvec, limits, held)
-    step = position - previous.position
+    rotvec = _limit_turn(previous.rotvec, _limit_orientation(wanted.rotvec, limits, held), limits, held)
     reach = limits.max_speed / CONTROL_HZ
-    if (distance := float(np.linalg.norm(step))) > reach:
-        position = previous.position + step * (reach / distance)
+    if (distance := mujoco.mju_dist3(position, previous.position)) > reach:
+        position = previous.position + (position - previous.position) * (reach / distance)
         held.append("speed")
-    before = Rotation.from_rotvec(previous.rotvec)
-    turn = (before.inv() * Rotation.from_rotvec(rotvec)).as_rotvec()
-    swing = limits.max_rotation_speed / CONTROL_HZ
-    if (angle := float(np.linalg.norm(turn))) > swing:
-        rotvec = (before * Rotation.from_rotvec(turn * (swing / angle))).as_rotvec()
-        held.append("rotation_speed")
     return ToolPose(position, rotvec), tuple(held)
 
 
+def _limit_turn(
+    previous: FloatArray, rotvec: FloatArray, limits: MotionLimits, held: list[str]
+) -> FloatArray:
+    swing = limits.max_rotation_speed / CONTROL_HZ
+    # Rotations are never further apart than their vectors.
+    if mujoco.mju_dist3(previous, rotvec) <= swing:
+        return rotvec
+    before = quaternion(previous)
+    turn = rotation_vector(product(inverse(before), quaternion(rotvec)))
+    if (angle := mujoco.mju_norm3(turn)) <= swing:
+        return rotvec
+    held.append("rotation_speed")
+    return rotation_vector(product(before, quaternion(turn * (swing / angle))))
+
+
 def _limit_orientation(rotvec: FloatArray, limits: MotionLimits, held: list[str]) -> FloatArray:
-    rotation = Rotation.from_rotvec(rotvec)
-    matrix = rotation.as_matrix()
-    yaw = float(np.arctan2(matrix[1, 0], matrix[0, 0]))
-    clipped = float(np.clip(yaw, -limits.max_yaw, limits.max_yaw))
-    tilt = (Rotation.from_euler("z", -yaw) * rotation).as_rotvec()
-    angle = float(np.linalg.norm(tilt))
-    if angle > limits.max_tilt:
-        tilt = tilt * (limits.max_tilt / angle)
+    w, x, y, z = quaternion(rotvec).tolist()
+    yaw = math.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
+    tilted = 2 * math.asin(min(math.hypot(x, y), 1.0)) > limits.max_tilt + _SAME
+    turned = abs(yaw) > limits.max_yaw
+    if not (tilted or turned):
+        return rotvec
+    tilt = rotation_vector(product(_about_vertical(-yaw), quaternion(rotvec)))
+    if tilted:
+        tilt = tilt * min(limits.max_tilt / mujoco.mju_norm3(tilt), 1.0)
         held.append("tilt")
-    if clipped != yaw:
+    if turned:
+        yaw = math.copysign(limits.max_yaw, yaw)
         held.append("yaw")
-    return np.asarray((Rotation.from_euler("z", clipped) * Rotation.from_rotvec(tilt)).as_rotvec())
+    return rotation_vector(product(_about_vertical(yaw), quaternion(tilt)))
+
+
+def quaternion(rotvec: FloatArray) -> FloatArray:
+    """Unit quaternion (w, x, y, z) of a rotation vector (3,) [rad]."""
+    x, y, z = rotvec.tolist()
+    angle = math.sqrt(x * x + y * y + z * z)
+    if angle < _TINY:
+        return np.array([1.0, x / 2, y / 2, z / 2])
+    share = math.sin(angle / 2) / angle
+    return np.array([math.cos(angle / 2), share * x, share * y, share * z])
+
+
+def rotation_vector(quat: FloatArray) -> FloatArray:
+    """Rotation vector (3,) [rad] of a unit quaternion, at most half a turn."""
+    rotvec = np.empty(3)
+    mujoco.mju_quat2Vel(rotvec, quat, 1.0)
+    return rotvec
+
+
+def product(first: FloatArray, second: FloatArray) -> FloatArray:
+    """The rotation `second`, then `first`, as quaternions."""
+    quat = np.empty(4)
+    mujoco.mju_mulQuat(quat, first, second)
+    return quat
+
+
+def inverse(quat: FloatArray) -> FloatArray:
+    """The opposite rotation."""
+    opposite = np.empty(4)
+    mujoco.mju_negQuat(opposite, quat)
+    return opposite
+
+
+def _about_vertical(angle: float) -> FloatArray:
+    return np.array([math.cos(angle / 2), 0.0, 0.0, math.sin(angle / 2)])
 
 
 class GripperLatch:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Literal, cast
 
 import gymnasium
@@ -23,6 +24,7 @@ from h2r_bench.envs.window import Window
 from h2r_bench.rotations import matrix_to_rotvec
 from h2r_bench.types import (
     ACTION_DIM,
+    CLIP_LENGTH,
     CONTROL_HZ,
     DEFAULT_IMAGE_SIZE,
     DEFAULT_LIMITS,
@@ -155,6 +157,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         self.simulation.reset(self.pair.robot_scene, start)
         self.trace: list[Snapshot] = [self.simulation.snapshot()]
         self.horizon = len(self.demonstration) + round(EXTRA_SECONDS * CONTROL_HZ)
+        self._padded = self.demonstration.clip(0, self.horizon + CLIP_LENGTH)
+        self._padded.flags.writeable = False  # observations are windows into it
         self._image, self._live = None, True
         info = {"demonstration": self.demonstration, "instruction": self.instruction, **self._verdict()}
         return self._observe(), info
@@ -265,8 +269,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         if self.obs_preset == "state":
             return {**common, **self._task_state()}
         return {
-            "image": self._robot_image().copy(),
-            "human_clip": self.demonstration.clip(self.steps_taken),
+            "image": self._robot_image(),
+            "human_clip": self._padded[self.steps_taken : self.steps_taken + CLIP_LENGTH],
             **common,
         }
 
@@ -322,7 +326,7 @@ def _checked_action(action: ArrayLike) -> Float32Array:
     array = np.asarray(action, np.float32)
     if array.shape != (ACTION_DIM,):
         raise ValueError(f"an action has shape ({ACTION_DIM},), got {array.shape}")
-    if not np.isfinite(array).all():
+    if not math.isfinite(sum(array.tolist())):
         raise ValueError(f"an action must be finite, got {array}")
     return array
 

@@ -5,8 +5,6 @@ Points are in the paper's frame [m]: x away from the writer, y to the writer's l
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -20,18 +18,20 @@ LINE_WIDTH = 0.006
 """Width of an ink line [m]."""
 _PAPER_COLOR, _GUIDE_COLOR, _INK_COLOR = (243, 242, 236), (196, 204, 220), (24, 26, 60)
 
-Points = Sequence[tuple[float, float]] | FloatArray
+Lines = tuple[tuple[tuple[float, float], ...], ...]
+"""Lines on paper as hashable data, in the paper's frame [m]."""
 
 
 class Sheet:
     """The picture of one sheet, drawn on as the pen moves."""
 
-    def __init__(self, guide: Points = ()) -> None:
-        """A blank sheet, or one with `guide`, a faint line (N, 2) [m] to be followed."""
+    def __init__(self, guide: Lines = ()) -> None:
+        """A blank sheet, or one with `guide`, faint lines [m] to be followed."""
         self._image = Image.new("RGB", (SHEET_PIXELS, SHEET_PIXELS), _PAPER_COLOR)
         self._draw = ImageDraw.Draw(self._image)
         self._last: tuple[float, float] | None = None
-        self._line(np.asarray(guide, float).reshape(-1, 2), _GUIDE_COLOR)
+        for line in guide:
+            self._line(np.array(line, float), _GUIDE_COLOR)
 
     def add(self, points: FloatArray) -> None:
         """Ink along `points` (N, 2) [m], going on from the last; an empty array lifts the pen."""

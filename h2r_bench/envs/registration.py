@@ -17,6 +17,8 @@ GYM_IDS = {
     "combination_gen": "h2r_bench/CombinationGen-v0",
     "brand_new": "h2r_bench/BrandNew-v0",
     "writing_play": "h2r_bench/WritingPlay-v0",
+    "brand_new_pen_up": "h2r_bench/BrandNewPenUp-v0",
+    "writing_play_pen_up": "h2r_bench/WritingPlayPenUp-v0",
     "tray_then_pen": "h2r_bench/TrayThenPen-v0",
     "two_cubes_one_tray": "h2r_bench/TwoCubesOneTray-v0",
     "cube_to_plate_pull": "h2r_bench/CubeToPlatePull-v0",

@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import os
 import weakref
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -157,6 +158,7 @@ def _camera_index(model: mujoco.MjModel, camera: str | int) -> int:
     raise ValueError(f"no camera {camera!r}; this model has {names}")
 
 
+@lru_cache(maxsize=4)
 def _visible(*, show_hand: bool, show_robot: bool) -> mujoco.MjvOption:
     """What to draw: the scene always, hand and robot on demand; sites, tendons, collisions never."""
     option = mujoco.MjvOption()

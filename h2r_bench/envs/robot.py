@@ -124,14 +124,30 @@ def _add_joint(root: mjcf.RootElement, body: mjcf.Element, index: int, link: _Li
         armature=0.195,
         frictionloss=1.137,
     )
+    _add_servo(root, joint, link.stiffness, link.stiffness / 10, link.joint_range, link.torque)
+
+
+def _add_servo(
+    root: mjcf.RootElement,
+    joint: mjcf.Element,
+    stiffness: float,
+    damping: float,
+    reach: tuple[float, float],
+    force: float,
+) -> None:
+    """A position servo whose target moves at the commanded velocity: a whole control step in one call."""
     root.actuator.add(
-        "position",
-        name=f"joint{index}",
+        "general",
+        name=joint.name,
         joint=joint,
-        kp=link.stiffness,
-        kv=link.stiffness / 10,
-        ctrlrange=link.joint_range,
-        forcerange=(-link.torque, link.torque),
+        dyntype="integrator",
+        actearly=True,
+        gaintype="fixed",
+        gainprm=(stiffness,),
+        biastype="affine",
+        biasprm=(0, -stiffness, -damping),
+        actrange=reach,
+        forcerange=(-force, force),
     )
 
 
@@ -158,7 +174,7 @@ def _add_fingers(root: mjcf.RootElement, hand: mjcf.Element) -> None:
     for name, quaternion in (("left", (1, 0, 0, 0)), ("right", (0, 0, 0, 1))):
         finger = hand.add("body", name=f"{name}_finger", pos=(0, 0, 0.0584), quat=quaternion, gravcomp=1)
         finger.add("inertial", pos=(0, 0.012, 0.03), mass=0.05, diaginertia=(2e-5, 2e-5, 5e-6))
-        finger.add(
+        joint = finger.add(
             "joint",
             name=f"{name}_finger",
             type="slide",
@@ -167,6 +183,8 @@ def _add_fingers(root: mjcf.RootElement, hand: mjcf.Element) -> None:
             armature=0.1,
             damping=10,
         )
+        if name == "left":
+            _add_servo(root, joint, 1500, 60, (0, FINGER_TRAVEL), 60)
         _add_visual(root, finger, "finger", _DARK)
         finger.add(
             "geom",
@@ -193,13 +211,4 @@ def _add_fingers(root: mjcf.RootElement, hand: mjcf.Element) -> None:
     # Both fingers run on one spindle.
     root.equality.add(
         "joint", joint1="left_finger", joint2="right_finger", polycoef=(0, 1, 0, 0, 0), solref=(0.005, 1)
-    )
-    root.actuator.add(
-        "position",
-        name="gripper",
-        joint="left_finger",
-        kp=1500,
-        kv=60,
-        ctrlrange=(0, FINGER_TRAVEL),
-        forcerange=(-60, 60),
     )

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from h2r_bench.envs import clutter  # noqa: F401  (its kinds register)
 from h2r_bench.envs.arena import LAMP, LAMP_COLOR, LAMP_DIRECTION, TABLE_TEXTURE, build_arena
 from h2r_bench.envs.hand import attach_hand
-from h2r_bench.envs.ink import SHEET_PIXELS
+from h2r_bench.envs.ink import SHEET_PIXELS, Lines
 from h2r_bench.envs.props import KINDS, TINTED, PropKind
 from h2r_bench.envs.robot import ARM_JOINTS, build_arm
 from h2r_bench.envs.splits import RGB
@@ -79,8 +79,8 @@ class SceneSpec:
     """How many of the last props only stand about."""
     held: int | None = None
     """Index of the prop that the gripper holds from start to end."""
-    guide: tuple[tuple[float, float], ...] = ()
-    """A faint line printed on the paper, in its frame [m]."""
+    guide: Lines = ()
+    """Faint lines printed on the paper, in its frame [m]."""
 
     @property
     def paper(self) -> int | None:
@@ -196,10 +196,11 @@ class Stage:
         model = self.model
         self.tool_site = model.site("panda/tool").id
         self.arm_qpos = np.array([model.joint(f"panda/{name}").qposadr[0] for name in ARM_JOINTS])
-        self.arm_actuators = np.array([model.actuator(f"panda/{name}").id for name in ARM_JOINTS])
+        servos = (*ARM_JOINTS, "left_finger")
+        self.servos = np.array([model.actuator(f"panda/{name}").id for name in servos])
+        """Actuators of the seven joints and of the gripper; each has one activation, its position target."""
         fingers = ("panda/left_finger", "panda/right_finger")
         self.finger_qpos = np.array([model.joint(name).qposadr[0] for name in fingers])
-        self.gripper_actuator = model.actuator("panda/gripper").id
         self.bodies = np.array([model.body(f"{prop_body(i)}/").id for i in range(len(kinds))], int)
         self.prop_of_geom = self._map_geoms()
         self.gripper_geom = self._gripper_geoms()

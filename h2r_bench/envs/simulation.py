@@ -13,14 +13,14 @@ from h2r_bench.envs.props import PEN_TIP
 from h2r_bench.envs.robot import FINGER_TRAVEL, HOME
 from h2r_bench.envs.scene import SceneSpec, Stage
 from h2r_bench.rotations import matrix_to_6d, matrix_to_rotvec
-from h2r_bench.types import CONTROL_HZ, DEFAULT_LIMITS, Float32Array, FloatArray, MotionLimits
+from h2r_bench.types import CONTROL_HZ, DEFAULT_LIMITS, STATE_DIM, Float32Array, FloatArray, MotionLimits
 
 FINGER_SPEED = 0.1
 """Speed of each finger [m/s]; the real gripper's default."""
 HELD_FINGER = 0.0055
 """Travel of each finger around the pen [m]."""
-_TIP_EVERY = 10
-"""Physics steps between two points of ink."""
+_INK_POINTS = 5
+"""Points of ink in each control step."""
 _UNSTABLE = tuple(
     kind.value
     for kind in (
@@ -76,7 +76,8 @@ class Simulation:
         self.data = mujoco.MjData(stage.model)
         self._solver = solver
         self._latch = GripperLatch()
-        self._substeps = round(1.0 / (CONTROL_HZ * stage.model.opt.timestep))
+        steps = round(1.0 / (CONTROL_HZ * stage.model.opt.timestep))
+        self._substeps = (steps // _INK_POINTS,) * _INK_POINTS
         self.target = ToolPose.at(0.45, 0.0, 0.2)
         self._joints = HOME.copy()
         self._finger = FINGER_TRAVEL
@@ -100,8 +101,7 @@ class Simulation:
         self._finger = FINGER_TRAVEL if spec.held is None else HELD_FINGER
         data.qpos[stage.arm_qpos] = self._joints
         data.qpos[stage.finger_qpos] = self._finger
-        data.ctrl[stage.arm_actuators] = self._joints
-        data.ctrl[stage.gripper_actuator] = self._finger
+        data.act[stage.servos] = (*self._joints, self._finger)
         mujoco.mj_step(stage.model, data, _SETTLE_STEPS)
         data.time = 0.0
         mujoco.mj_forward(stage.model, data)
@@ -141,25 +141,29 @@ class Simulation:
             raise PhysicsError("the simulation became unstable")
         return held
 
+    @property
+    def _holding(self) -> bool:
+        """Whether the gripper holds something from start to end."""
+        return self._spec is not None and self._spec.held is not None
+
     def _finger_aim(self, gripper: float) -> float:
         """Where the fingers shall go [m]; around something held they stay."""
-        if self._spec is not None and self._spec.held is not None:
+        if self._holding:
             return HELD_FINGER
         return FINGER_TRAVEL if self._latch.command(gripper) else 0.0
 
     def _interpolate(self, goal: FloatArray, finger: float) -> None:
         """Run the physics of one control step with joint targets moving linearly."""
         stage, data = self.stage, self.data
-        start, first = self._joints, self._finger
-        self._tip_path = []
-        for k in range(1, self._substeps + 1):
-            share = k / self._substeps
-            data.ctrl[stage.arm_actuators] = start + share * (goal - start)
-            data.ctrl[stage.gripper_actuator] = first + share * (finger - first)
-            mujoco.mj_step(stage.model, data)
-            if k % _TIP_EVERY == 0:
-                self._tip_path.append(data.site_xpos[stage.tool_site].copy())
-        mujoco.mj_forward(stage.model, data)
+        start, end = np.array([*self._joints, self._finger]), np.array([*goal, finger])
+        data.act[stage.servos] = start
+        data.ctrl[stage.servos] = (end - start) * CONTROL_HZ
+        tip, self._tip_path = data.site_xpos[stage.tool_site], []
+        for substeps in self._substeps if self._holding else (sum(self._substeps),):
+            mujoco.mj_step(stage.model, data, substeps)
+            self._tip_path.append(tip.copy())
+        # Poses as of the end of the step; contacts stay those of its last substep.
+        mujoco.mj_kinematics(stage.model, data)
         self._carry()
 
     def _carry(self) -> None:
@@ -189,7 +193,8 @@ class Simulation:
 
     def opening(self) -> float:
         """Measured opening of the gripper, 0 closed .. 1 open."""
-        return float(np.clip(self.data.qpos[self.stage.finger_qpos].mean() / FINGER_TRAVEL, 0.0, 1.0))
+        left, right = self.data.qpos[self.stage.finger_qpos].tolist()
+        return min(max((left + right) / 2 / FINGER_TRAVEL, 0.0), 1.0)
 
     def tool(self) -> tuple[FloatArray, FloatArray]:
         """Measured tool position (3,) [m] and rotation matrix (3, 3) relative to gripper-down."""
@@ -203,8 +208,10 @@ class Simulation:
 
     def state(self) -> Float32Array:
         """Proprioception of the seam, shape (10,)."""
-        position, matrix = self.tool()
-        return np.concatenate([position, matrix_to_6d(matrix), [self.opening()]]).astype(np.float32)
+        state = np.empty(STATE_DIM, np.float32)
+        state[:3], matrix = self.tool()
+        state[3:9], state[9] = matrix_to_6d(matrix), self.opening()
+        return state
 
     def snapshot(self) -> Snapshot:
         """What judges and scripts read."""
@@ -217,8 +224,8 @@ class Simulation:
             position,
             matrix,
             self.opening(),
-            self.data.xpos[bodies].copy(),
-            self.data.xmat[bodies].reshape(-1, 3, 3).copy(),
+            self.data.xpos[bodies],
+            self.data.xmat[bodies].reshape(-1, 3, 3),
             touched,
             pairs,
             ink,
@@ -228,11 +235,13 @@ class Simulation:
         stage = self.stage
         touched = [False] * len(stage.bodies)
         pairs: set[tuple[int, int]] = set()
-        for geom1, geom2 in self.data.contact.geom[: self.data.ncon]:
-            a, b = int(stage.prop_of_geom[geom1]), int(stage.prop_of_geom[geom2])
-            for prop, other in ((a, geom2), (b, geom1)):
-                if prop >= 0 and stage.gripper_geom[other]:
-                    touched[prop] = True
-            if not (stage.gripper_geom[geom1] or stage.gripper_geom[geom2]):
+        geoms = self.data.contact.geom[: self.data.ncon]
+        props, gripper = stage.prop_of_geom[geoms].tolist(), stage.gripper_geom[geoms].tolist()
+        for (a, b), (a_gripper, b_gripper) in zip(props, gripper, strict=True):
+            if a >= 0 and b_gripper:
+                touched[a] = True
+            if b >= 0 and a_gripper:
+                touched[b] = True
+            if not (a_gripper or b_gripper):
                 pairs.add((min(a, b), max(a, b)))
         return tuple(touched), frozenset(pairs)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,6 +22,8 @@ TOLERANCE = 0.012
 """Ink within this distance of the target counts, and target within this distance of ink [m]."""
 SHARE = 0.85
 """Share of target and of ink that must count."""
+_UNIT_SPACING = 0.01
+"""Spacing at which strokes in the unit square are compared with themselves."""
 SPACING = 0.002
 """Distance between the points at which strokes are compared [m]."""
 
@@ -34,33 +37,51 @@ def characters() -> dict[str, FloatArray]:
 
 def resample(stroke: FloatArray, spacing: float = SPACING) -> FloatArray:
     """Points at most `spacing` apart along `stroke` (N, D), corners kept: shape (M, D)."""
-    parts = [stroke[:1]]
-    for start, end in itertools.pairwise(stroke):
-        count = max(1, int(np.ceil(np.linalg.norm(end - start) / spacing)))
-        parts.append(start + (end - start) * (np.arange(1, count + 1) / count)[:, None])
-    return np.concatenate(parts)
+    steps = np.diff(stroke, axis=0)
+    counts = np.maximum(np.ceil(np.linalg.norm(steps, axis=1) / spacing).astype(int), 1)
+    nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + 1
+    share = (nth / np.repeat(counts, counts))[:, None]
+    between = np.repeat(stroke[:-1], counts, axis=0) + share * np.repeat(steps, counts, axis=0)
+    return np.concatenate([stroke[:1], between])
 
 
-def coverage(target: FloatArray, ink: FloatArray) -> tuple[float, float]:
-    """Share of `target` (N, 2) near ink, and share of `ink` (M, 2) near the target [m]; 0 without ink."""
-    if len(ink) < 2:
-        return 0.0, 0.0
-    wanted, drawn = resample(target), resample(ink)
-    missing, stray = _distances(wanted, drawn)
-    return float((missing <= TOLERANCE).mean()), float((stray <= TOLERANCE).mean())
+def resample_all(lines: Sequence[FloatArray]) -> FloatArray:
+    """Points at most `SPACING` apart along each of `lines`, each (N, 2): shape (M, 2)."""
+    return np.concatenate([np.zeros((0, 2)), *(resample(line) for line in lines)])
 
 
-def difference(target: FloatArray, ink: FloatArray) -> float:
-    """Mean distance between two strokes, both ways [m]: how unlike they are."""
-    if len(ink) < 2:
+def covered(lines: Sequence[FloatArray], by: Sequence[FloatArray]) -> float:
+    """Share of `lines`, each (N, 2), within the tolerance of the lines `by` [m]; 0 where there are none."""
+    wanted, there = resample_all(lines), resample_all(by)
+    if len(wanted) < 2 or len(there) < 2:
+        return 0.0
+    away, _ = cKDTree(there).query(wanted, distance_upper_bound=1.01 * TOLERANCE)
+    return float((away <= TOLERANCE).mean())
+
+
+def difference(target: Sequence[FloatArray], ink: Sequence[FloatArray]) -> float:
+    """Mean distance between two sets of lines, both ways [m]: how unlike they are."""
+    wanted, drawn = resample_all(target), resample_all(ink)
+    if len(drawn) < 2:
         return float("inf")
-    missing, stray = _distances(resample(target), resample(ink))
+    missing, stray = cKDTree(drawn).query(wanted)[0], cKDTree(wanted).query(drawn)[0]
     return float(missing.mean() + stray.mean()) / 2
 
 
-def _distances(first: FloatArray, second: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Distance of each point of one to the other, and the other way round."""
-    return np.asarray(cKDTree(second).query(first)[0]), np.asarray(cKDTree(first).query(second)[0])
+def without_retracing(stroke: FloatArray) -> list[FloatArray]:
+    """One continuous stroke (N, 2) as it is written when the pen may be lifted: retraced parts left out."""
+    lines: list[list[FloatArray]] = [[stroke[0]]]
+    drawn = stroke[:1]
+    for start, end in itertools.pairwise(stroke):
+        way = resample(np.stack([start, end]), _UNIT_SPACING)
+        if cKDTree(drawn).query(way)[0].max() > 2 * _UNIT_SPACING:
+            lines[-1].append(end)
+        elif len(lines[-1]) > 1:
+            lines.append([end])
+        else:
+            lines[-1] = [end]
+        drawn = np.concatenate([drawn, way])
+    return [np.array(line) for line in lines if len(line) > 1]
 
 
 def play_stroke(rng: np.random.Generator) -> FloatArray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -44,10 +45,12 @@ class Views:
         self._renderer = CameraRenderer(stage.model, width, height, shadows=fine)
         camera = stage.model.camera(HUMAN_CAMERA)
         self._soft_shadow = not fine
+        shadow = stage.model.body(TOOL_SHADOW)
+        self._shadow_ids = (shadow.mocapid[0], shadow.id, stage.model.geom(TOOL_SHADOW).id)
         self._camera_id = int(camera.id)
         self._camera_home = (camera.pos.copy(), camera.quat.copy())
         self._dressing = stage.dressings
-        self._sheet, self._inked = Sheet(), 0
+        self._sheet, self._inked, self._sheet_of = Sheet(), 0, -1
         self._ink_owner: object = None
 
     def close(self) -> None:
@@ -64,6 +67,7 @@ class Views:
     def wrist(self, simulation: Simulation) -> UInt8Array:
         """What the gripper sees, shape (H, W, 3)."""
         self.robot(simulation)  # brings ink and shadow up to date
+        mujoco.mj_camlight(self.stage.model, simulation.data)  # and this the camera on the hand
         return self._renderer.render(simulation.data, f"panda/{_WRIST}", show_hand=False, show_robot=True)
 
     def robot_video(self, simulation: Simulation, rollout: Rollout) -> UInt8Array:
@@ -110,11 +114,16 @@ class Views:
         spec = self.stage.spec
         if spec is None or spec.paper is None:
             return
-        if self._ink_owner is not owner or len(steps) < self._inked:
+        fresh = self._ink_owner is not owner or len(steps) < self._inked or self._sheet_of != self._dressing
+        if fresh:
             self._sheet, self._ink_owner, self._inked = Sheet(spec.guide), owner, 0
-        for points in steps[self._inked :]:
-            self._sheet.add(points)
+            self._sheet_of = self._dressing
+        added = steps[self._inked :]
         self._inked = len(steps)
+        for points in added:
+            self._sheet.add(points)
+        if not fresh and not any(len(points) for points in added):
+            return
         self._renderer.refresh_texture(self.stage.paint_sheet(spec.paper, self._sheet.pixels()))
 
     def _pose(self, simulation: Simulation, qpos: np.ndarray) -> None:
@@ -125,13 +134,13 @@ class Views:
     def _cast_shadow(self, simulation: Simulation, tool: Array) -> None:
         """Lay the soft shadow under the tool at `tool` (3,) [m]: wider and fainter from higher up."""
         model, data = self.stage.model, simulation.data
-        slot, geom = model.body(TOOL_SHADOW).mocapid[0], model.geom(TOOL_SHADOW).id
-        height = max(float(tool[2]), 0.0)
-        data.mocap_pos[slot] = (tool[0], tool[1], _SHADOW_HEIGHT)
-        body = model.body(TOOL_SHADOW).id
-        data.xpos[body] = data.geom_xpos[geom] = data.mocap_pos[slot]
+        slot, body, geom = self._shadow_ids
+        x, y, z = tool.tolist()
+        height = max(z, 0.0)
+        spot = (x, y, _SHADOW_HEIGHT)
+        data.mocap_pos[slot] = data.xpos[body] = data.geom_xpos[geom] = spot
         model.geom_size[geom, 0] = 0.022 + 0.12 * height
-        model.geom_rgba[geom, 3] = 0.5 * np.exp(-height / 0.15) if self._soft_shadow else 0.0
+        model.geom_rgba[geom, 3] = 0.5 * math.exp(-height / 0.15) if self._soft_shadow else 0.0
 
     def _move_camera(self, camera: CameraNoise) -> None:
         position, quaternion = self._camera_home

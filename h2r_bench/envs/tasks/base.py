@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal, Protocol
 
 import numpy as np
 
 from h2r_bench.envs.control import ToolPose
+from h2r_bench.envs.ink import Lines
 from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.script import Style, Waypoint
 from h2r_bench.envs.simulation import Snapshot
@@ -23,6 +26,9 @@ CUES: tuple[Cue, ...] = ("scene", "video")
 
 HOLD_STEPS = round(0.5 * CONTROL_HZ)
 """Success must hold for this long at the end [control steps]."""
+
+Milestone = tuple[str, Callable[[], bool]]
+"""A stage of a task: what failed if it is not reached, and whether it is. Asked only when its turn comes."""
 
 _STILL = 0.004
 """An object at rest moves less than this per control step [m]."""
@@ -40,8 +46,8 @@ class Goal:
     """Rotation tasks: signed turn from where the subject starts [rad]."""
     text: str = ""
     """Writing: what is written."""
-    stroke: tuple[tuple[float, float], ...] = ()
-    """Writing: the line to be written, in the paper's frame [m]."""
+    strokes: Lines = ()
+    """Writing: the lines to be written, in the paper's frame [m]."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +79,7 @@ class TaskSource(Protocol):
 class Task(ABC):
     """One task, drawn from one look. Nothing of a trial is kept in it: that is scene, goal and trace."""
 
-    name: ClassVar[str]
+    name: str
     """Id of the task."""
     domain: ClassVar[str] = "basic"
     """Which training domain it belongs to: `basic` or `writing`."""
@@ -81,7 +87,7 @@ class Task(ABC):
     def __init__(self, look: Look = TRAIN) -> None:
         self.look = look
 
-    limits: ClassVar[MotionLimits] = DEFAULT_LIMITS
+    limits: MotionLimits = DEFAULT_LIMITS
     """Motion limits of the tool in this task."""
 
     def start_pose(self, scene: SceneSpec, goal: Goal, style: Style) -> ToolPose:
@@ -105,7 +111,7 @@ class Task(ABC):
         """The script that solves it from `snapshot` on."""
 
     @abstractmethod
-    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
+    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[Milestone]:
         """The stages on the way, in order, each with what failed if it was not reached."""
 
     def potential(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> float:
@@ -116,11 +122,11 @@ class Task(ABC):
     def judge(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> Judgement:
         """Judge a trial by all its snapshots, the end being the last `HOLD_STEPS` of them."""
         stages = self.stages(trace, scene, goal)
-        reached = [done for _, done in stages]
         # Stages come in order: what holds after a missed one (say, at rest) was not reached by doing.
-        first_missed = reached.index(False) if False in reached else len(stages)
-        failure = "" if first_missed == len(stages) else stages[first_missed][0]
-        return Judgement(not failure, first_missed / len(stages), failure)
+        for number, (failure, reached) in enumerate(stages):
+            if not reached():
+                return Judgement(False, number / len(stages), failure)
+        return Judgement(True, 1.0, "")
 
 
 @dataclass(frozen=True)
@@ -147,8 +153,8 @@ def released(trace: Sequence[Snapshot], index: int) -> bool:
 
 def still(trace: Sequence[Snapshot], index: int) -> bool:
     """Whether prop `index` rested for the whole end of the trace."""
-    end = np.array([snapshot.prop_position[index] for snapshot in trace[-HOLD_STEPS:]])
-    return bool((np.linalg.norm(np.diff(end, axis=0), axis=1) < _STILL).all())
+    end = [snapshot.prop_position[index] for snapshot in trace[-HOLD_STEPS:]]
+    return all(math.dist(before, after) < _STILL for before, after in itertools.pairwise(end))
 
 
 def ever_touched(trace: Sequence[Snapshot], index: int) -> bool:
@@ -158,11 +164,11 @@ def ever_touched(trace: Sequence[Snapshot], index: int) -> bool:
 
 def planar_distance(snapshot: Snapshot, first: int, second: int) -> float:
     """Distance between two props along the table [m]."""
-    offset = snapshot.prop_position[first] - snapshot.prop_position[second]
-    return float(np.hypot(offset[0], offset[1]))
+    place = snapshot.prop_position
+    return math.dist(place[first, :2], place[second, :2])
 
 
 def rise(trace: Sequence[Snapshot], index: int) -> float:
     """How far prop `index` ever was above where it started [m]."""
-    heights = [snapshot.prop_position[index][2] for snapshot in trace]
+    heights = [snapshot.prop_position[index, 2] for snapshot in trace]
     return float(max(heights) - heights[0])

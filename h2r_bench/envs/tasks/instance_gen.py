@@ -12,7 +12,7 @@ from h2r_bench.envs.tasks.pick_place import PickPlace
 class InstanceGen(PickPlace):
     """Success as in `pick_place`."""
 
-    name: ClassVar[str] = "instance_gen"
+    name = "instance_gen"
     objects: ClassVar[tuple[str, ...]] = HELD_OUT_GRASP_KINDS
     goals: ClassVar[dict[str, tuple[str, ...]]] = {
         # What rolls needs a rim.

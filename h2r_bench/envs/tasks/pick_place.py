@@ -18,6 +18,7 @@ from h2r_bench.envs.tasks.base import (
     TASKS,
     Cue,
     Goal,
+    Milestone,
     Task,
     ever_touched,
     planar_distance,
@@ -35,7 +36,7 @@ _ABOVE_SURFACE = 0.02
 class PickPlace(Task):
     """Success: resting on or in the goal (mat: within 3 cm of its middle), released."""
 
-    name: ClassVar[str] = "pick_place"
+    name = "pick_place"
     objects: ClassVar[tuple[str, ...]] = TRAIN_GRASP_KINDS
     goals: ClassVar[dict[str, tuple[str, ...]]] = {
         "cube": ("plate", "tray", "cup", "mat"),
@@ -70,16 +71,16 @@ class PickPlace(Task):
             *skills.place(snapshot, scene, goal.subject, goal.target),
         ]
 
-    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
+    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[Milestone]:
         """Stages on the way to success, each with what failed if it was not reached."""
         end = trace[-HOLD_STEPS:]
         return [
-            ("object never touched", ever_touched(trace, goal.subject)),
-            ("object never lifted", rise(trace, goal.subject) > _LIFTED),
-            ("not brought to the goal", planar_distance(trace[-1], goal.subject, goal.target) < _NEAR),
-            ("not on or in the goal", all(rests_on(snapshot, scene, goal) for snapshot in end)),
-            ("not released", released(trace, goal.subject)),
-            ("not at rest", still(trace, goal.subject)),
+            ("object never touched", lambda: ever_touched(trace, goal.subject)),
+            ("object never lifted", lambda: rise(trace, goal.subject) > _LIFTED),
+            ("not brought to the goal", lambda: planar_distance(end[-1], goal.subject, goal.target) < _NEAR),
+            ("not on or in the goal", lambda: all(rests_on(snapshot, scene, goal) for snapshot in end)),
+            ("not released", lambda: released(trace, goal.subject)),
+            ("not at rest", lambda: still(trace, goal.subject)),
         ]
 
 

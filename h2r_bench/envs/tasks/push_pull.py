@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import ClassVar
 
@@ -17,6 +18,7 @@ from h2r_bench.envs.tasks.base import (
     TASKS,
     Cue,
     Goal,
+    Milestone,
     Task,
     ever_touched,
     planar_distance,
@@ -38,7 +40,7 @@ _LANE = 0.105
 class PushPull(Task):
     """Success: within 3 cm of the goal, on the table, moved at least 8 cm, never lifted."""
 
-    name: ClassVar[str] = "push_pull"
+    name = "push_pull"
     objects: ClassVar[tuple[str, ...]] = ("block", "puck")
 
     def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
@@ -64,19 +66,31 @@ class PushPull(Task):
         """The script that solves it from `snapshot` on."""
         return skills.push(snapshot, scene, goal.subject, goal.target)
 
-    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
+    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[Milestone]:
         """Stages on the way to success, each with what failed if it was not reached."""
-        moved = float(np.linalg.norm((trace[-1].prop_position - trace[0].prop_position)[goal.subject][:2]))
-        distances = [planar_distance(snapshot, goal.subject, goal.target) for snapshot in trace[-HOLD_STEPS:]]
-        height = trace[-1].prop_position[goal.subject][2]
+        end = trace[-HOLD_STEPS:]
         return [
-            ("object never touched", ever_touched(trace, goal.subject)),
-            ("object not moved far enough", moved >= LEAST_MOVE),
-            ("object not at the goal", max(distances) <= TOLERANCE),
-            ("object was lifted", rise(trace, goal.subject) < _LIFTED and height > 0),
-            ("gripper not clear", released(trace, goal.subject)),
-            ("not at rest", still(trace, goal.subject)),
+            ("object never touched", lambda: ever_touched(trace, goal.subject)),
+            ("object not moved far enough", lambda: _moved(trace, goal.subject) >= LEAST_MOVE),
+            ("object not at the goal", lambda: all(_at_goal(snapshot, goal) for snapshot in end)),
+            ("object was lifted", lambda: _never_lifted(trace, goal.subject)),
+            ("gripper not clear", lambda: released(trace, goal.subject)),
+            ("not at rest", lambda: still(trace, goal.subject)),
         ]
+
+
+def _moved(trace: Sequence[Snapshot], index: int) -> float:
+    """How far along the table prop `index` is from where it started [m]."""
+    return math.dist(trace[-1].prop_position[index, :2], trace[0].prop_position[index, :2])
+
+
+def _at_goal(snapshot: Snapshot, goal: Goal) -> bool:
+    return planar_distance(snapshot, goal.subject, goal.target) <= TOLERANCE
+
+
+def _never_lifted(trace: Sequence[Snapshot], index: int) -> bool:
+    """Neither off the table nor over its edge."""
+    return rise(trace, index) < _LIFTED and float(trace[-1].prop_position[index, 2]) > 0
 
 
 def _has_ways(places: list[tuple[float, float]], pairs: int) -> bool:

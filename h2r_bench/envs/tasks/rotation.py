@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 
@@ -17,11 +16,11 @@ from h2r_bench.envs.tasks.base import (
     TASKS,
     Cue,
     Goal,
+    Milestone,
     Task,
     ever_touched,
     planar_distance,
     released,
-    rise,
     still,
 )
 from h2r_bench.rotations import wrap_angle
@@ -37,7 +36,7 @@ _BEGUN = np.deg2rad(20)
 class Rotation(Task):
     """Success: heading within 15 degrees of the mark, within 3 cm of its place, released."""
 
-    name: ClassVar[str] = "rotation"
+    name = "rotation"
 
     def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
         """Draw objects, goals and where they rest."""
@@ -67,23 +66,35 @@ class Rotation(Task):
 
     def potential(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> float:
         """How near to success the world is [m]; a radian off counts as 10 cm."""
-        error = wrap_angle(snapshot.prop_yaw(goal.target) - snapshot.prop_yaw(goal.subject))
-        return super().potential(snapshot, scene, goal) - 0.1 * abs(float(error))
+        return super().potential(snapshot, scene, goal) - 0.1 * _off_mark(snapshot, goal)
 
-    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
+    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[Milestone]:
         """Stages on the way to success, each with what failed if it was not reached."""
         end = trace[-HOLD_STEPS:]
-        errors = [abs(wrap_angle(s.prop_yaw(goal.target) - s.prop_yaw(goal.subject))) for s in end]
-        turned = abs(wrap_angle(trace[-1].prop_yaw(goal.subject) - trace[0].prop_yaw(goal.subject)))
-        away = max(planar_distance(snapshot, goal.subject, goal.target) for snapshot in end)
         return [
-            ("object never touched", ever_touched(trace, goal.subject)),
-            ("object not turned", bool(turned > _BEGUN)),
-            ("heading not at the mark", bool(max(errors) <= YAW_TOLERANCE)),
-            ("object not at its place", away <= PLACE_TOLERANCE and rise(trace[-1:], goal.subject) < _LIFTED),
-            ("gripper not clear", released(trace, goal.subject)),
-            ("not at rest", still(trace, goal.subject)),
+            ("object never touched", lambda: ever_touched(trace, goal.subject)),
+            ("object not turned", lambda: _turned(trace, goal.subject) > _BEGUN),
+            ("heading not at the mark", lambda: all(_off_mark(s, goal) <= YAW_TOLERANCE for s in end)),
+            ("object not at its place", lambda: all(_in_place(s, trace[0], goal) for s in end)),
+            ("gripper not clear", lambda: released(trace, goal.subject)),
+            ("not at rest", lambda: still(trace, goal.subject)),
         ]
+
+
+def _turned(trace: Sequence[Snapshot], index: int) -> float:
+    """How far prop `index` is turned from where it started, at most half a turn [rad]."""
+    return abs(float(wrap_angle(trace[-1].prop_yaw(index) - trace[0].prop_yaw(index))))
+
+
+def _off_mark(snapshot: Snapshot, goal: Goal) -> float:
+    """Angle between the subject's heading and its mark [rad]."""
+    return abs(float(wrap_angle(snapshot.prop_yaw(goal.target) - snapshot.prop_yaw(goal.subject))))
+
+
+def _in_place(snapshot: Snapshot, start: Snapshot, goal: Goal) -> bool:
+    """On its dial and on the table."""
+    height = snapshot.prop_position[goal.subject, 2] - start.prop_position[goal.subject, 2]
+    return planar_distance(snapshot, goal.subject, goal.target) <= PLACE_TOLERANCE and abs(height) < _LIFTED
 
 
 TASKS.add(Rotation.name, Rotation())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -16,7 +17,7 @@ from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.script import Waypoint
 from h2r_bench.envs.simulation import Snapshot
 from h2r_bench.envs.splits import TRAIN, Look
-from h2r_bench.envs.tasks.base import HOLD_STEPS, Cue, Goal, Task, planar_distance, released, still
+from h2r_bench.envs.tasks.base import HOLD_STEPS, Cue, Goal, Milestone, Task, planar_distance, released, still
 from h2r_bench.envs.tasks.pick_place import rests_on
 from h2r_bench.envs.tasks.push_pull import TOLERANCE as PUSH_TOLERANCE
 
@@ -66,7 +67,7 @@ class SkillSequence(Task):
     def __init__(self, recipe: Recipe, look: Look = TRAIN, name: str | None = None) -> None:
         super().__init__(look)
         self.recipe = recipe
-        self.name = name or recipe.name  # type: ignore[misc]  # an instance's name, not the class's
+        self.name = name or recipe.name
 
     def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
         """Draw the recipe's props, and decoys where only the video says which is meant."""
@@ -105,23 +106,29 @@ class SkillSequence(Task):
             snapshot = _after(snapshot, scene, step)
         return waypoints
 
-    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
+    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[Milestone]:
         """Each step in its turn, then whether all that should last has lasted."""
-        stages, moment = [], 0
-        for number, step in enumerate(self.recipe.steps):
-            later = self.recipe.steps[number + 1 :]
-            found = next(
-                (t for t in range(moment, len(trace)) if self._turn(trace[t], scene, step, later)), None
-            )
-            stages.append((f"step {number + 1} ({step.skill}) not done in its turn", found is not None))
-            moment = len(trace) if found is None else found
-        end = trace[-HOLD_STEPS:]
-        lasting = [step for n, step in enumerate(self.recipe.steps) if not self._undone(n)]
-        stages.append(("not so at the end", all(_done(s, scene, step) for s in end for step in lasting)))
-        moved = {step.subject for step in self.recipe.steps}
-        stages.append(("not released", all(released(trace, index) for index in moved)))
-        stages.append(("not at rest", all(still(trace, index) for index in moved)))
-        return stages
+        steps, end = self.recipe.steps, trace[-HOLD_STEPS:]
+        lasting = [step for n, step in enumerate(steps) if not self._undone(n)]
+        moved = {step.subject for step in steps}
+        done = self._done_in_turn(trace, scene)
+        return [
+            *(
+                (f"step {n + 1} ({step.skill}) not done in its turn", partial(done.__gt__, n))
+                for n, step in enumerate(steps)
+            ),
+            ("not so at the end", lambda: all(_done(s, scene, step) for s in end for step in lasting)),
+            ("not released", lambda: all(released(trace, index) for index in moved)),
+            ("not at rest", lambda: all(still(trace, index) for index in moved)),
+        ]
+
+    def _done_in_turn(self, trace: Sequence[Snapshot], scene: SceneSpec) -> int:
+        """How many steps were done one after the other."""
+        steps, done = self.recipe.steps, 0
+        for snapshot in trace:
+            while done < len(steps) and self._turn(snapshot, scene, steps[done], steps[done + 1 :]):
+                done += 1
+        return done
 
     def _turn(self, snapshot: Snapshot, scene: SceneSpec, step: Step, later: Sequence[Step]) -> bool:
         """Whether `step` is done and let go while no later one is done yet."""

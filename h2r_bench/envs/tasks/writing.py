@@ -1,13 +1,16 @@
 """Writing: a pen in the gripper, paper, and ink where the tip touches.
 
 Height and orientation are fixed and the pen stays down, as the paper's authors do it; strokes are continuous.
+In the `_pen_up` versions the height is free between two limits and the pen is lifted instead of retracing.
 """
 
 from __future__ import annotations
 
+import itertools
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
@@ -18,9 +21,17 @@ from h2r_bench.envs.props import PEN_TIP
 from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.script import Style, Waypoint
 from h2r_bench.envs.simulation import Snapshot
-from h2r_bench.envs.strokes import SHARE, characters, coverage, difference, play_stroke
-from h2r_bench.envs.tasks.base import TASKS, Cue, Goal, Task
-from h2r_bench.types import DEFAULT_LIMITS, FloatArray, MotionLimits
+from h2r_bench.envs.splits import TRAIN, Look
+from h2r_bench.envs.strokes import (
+    SHARE,
+    characters,
+    covered,
+    difference,
+    play_stroke,
+    without_retracing,
+)
+from h2r_bench.envs.tasks.base import TASKS, Cue, Goal, Milestone, Task
+from h2r_bench.types import DEFAULT_LIMITS, FloatArray
 
 HEIGHT = 0.16
 """Height of a character on the paper [m]."""
@@ -34,6 +45,9 @@ PACE = 0.07
 _PAPER, _MARKER = 0, 1
 _CENTRE, _CENTRE_SPREAD, _YAW_SPREAD = (0.49, 0.0), 0.015, np.deg2rad(5)
 _LEAST_INK = 3
+_LIFT = 0.025
+"""How far the pen is lifted between lines [m]."""
+_MOST_PLAY_LINES = 3
 
 
 def on_paper(stroke: FloatArray) -> FloatArray:
@@ -41,61 +55,85 @@ def on_paper(stroke: FloatArray) -> FloatArray:
     return np.stack([(stroke[:, 1] - 0.5) * HEIGHT, (0.5 - stroke[:, 0]) * WIDTH], axis=1)
 
 
+def ink_lines(trace: Sequence[Snapshot]) -> list[FloatArray]:
+    """The ink of a trace, one line (N, 2) [m] for each time the pen was down."""
+    runs = itertools.groupby((snapshot.ink for snapshot in trace), key=lambda ink: len(ink) > 0)
+    return [np.concatenate(list(inks)) for down, inks in runs if down]
+
+
 class Writing(Task):
-    """Base of the writing tasks: they differ in what is written."""
+    """Base of the writing tasks: they differ in what is written, and in whether the pen may be lifted."""
 
     domain: ClassVar[str] = "writing"
-    limits: ClassVar[MotionLimits] = replace(
-        DEFAULT_LIMITS,
-        workspace_low=(*DEFAULT_LIMITS.workspace_low[:2], WRITING_HEIGHT),
-        workspace_high=(*DEFAULT_LIMITS.workspace_high[:2], WRITING_HEIGHT),
-        max_tilt=0.0,
-        max_yaw=0.0,
-    )
+
+    def __init__(self, name: str, look: Look = TRAIN, *, pen_up: bool = False) -> None:
+        """The height of the tool is free with `pen_up`, else fixed; its orientation is always fixed."""
+        super().__init__(look)
+        self.name = name
+        self.pen_up = pen_up
+        highest = WRITING_HEIGHT + 2 * _LIFT if pen_up else WRITING_HEIGHT
+        self.limits = replace(
+            DEFAULT_LIMITS,
+            workspace_low=(*DEFAULT_LIMITS.workspace_low[:2], WRITING_HEIGHT),
+            workspace_high=(*DEFAULT_LIMITS.workspace_high[:2], highest),
+            max_tilt=0.0,
+            max_yaw=0.0,
+        )
 
     @abstractmethod
-    def choose(self, rng: np.random.Generator) -> tuple[str, FloatArray]:
-        """What is written, in words and as a stroke (N, 2) of the unit square."""
+    def choose(self, rng: np.random.Generator) -> tuple[str, list[FloatArray]]:
+        """What is written, in words and as lines (N, 2) of the unit square."""
 
     def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
-        """A sheet in front of the robot; with the cue `scene` a faint line on it shows what to write."""
-        text, stroke = self.choose(rng)
+        """A sheet in front of the robot; with the cue `scene` faint lines on it show what to write."""
+        text, lines = self.choose(rng)
         place = tuple(float(v) for v in np.array(_CENTRE) + rng.uniform(-_CENTRE_SPREAD, _CENTRE_SPREAD, 2))
         yaws = [float(rng.uniform(-_YAW_SPREAD, _YAW_SPREAD)), 0.0]
         spots = [(place[0], place[1]), (place[0], place[1])]
         scene = dress_scene(rng, ("paper", "marker"), spots, yaws, self.look)
-        line = tuple((float(x), float(y)) for x, y in on_paper(stroke))
-        scene = replace(scene, held=_MARKER, guide=line if cue == "scene" else ())
-        return scene, Goal(_MARKER, _PAPER, text=text, stroke=line)
+        strokes = tuple(tuple((float(x), float(y)) for x, y in on_paper(line)) for line in lines)
+        scene = replace(scene, held=_MARKER, guide=strokes if cue == "scene" else ())
+        return scene, Goal(_MARKER, _PAPER, text=text, strokes=strokes)
 
     def start_pose(self, scene: SceneSpec, goal: Goal, style: Style) -> ToolPose:
-        """The tip on the first point of the stroke."""
+        """The tip on the first point of the first line."""
         paper = scene.props[_PAPER]
-        return ToolPose(_to_world(np.array(goal.stroke[:1]), (paper.x, paper.y), paper.yaw)[0], np.zeros(3))
+        first = np.array(goal.strokes[0][:1])
+        return ToolPose(_to_world(first, (paper.x, paper.y), paper.yaw)[0], np.zeros(3))
 
     def plan(self, snapshot: Snapshot, scene: SceneSpec, goal: Goal) -> list[Waypoint]:
-        """One way along the stroke, then rest."""
+        """Along each line, the pen lifted in between, then rest."""
         paper = snapshot.prop_position[_PAPER]
-        path = _to_world(np.array(goal.stroke), (paper[0], paper[1]), snapshot.prop_yaw(_PAPER))
-        return [Waypoint("write", ToolPose(path[-1], np.zeros(3)), 0.0, pace=PACE, dwell=0.4, path=path)]
+        centre, yaw = (paper[0], paper[1]), snapshot.prop_yaw(_PAPER)
+        paths = [_to_world(np.array(line), centre, yaw) for line in goal.strokes]
+        waypoints = [_along(paths[0])]
+        for before, after in itertools.pairwise(paths):
+            over = np.stack([before[-1], before[-1] + _UP, after[0] + _UP, after[0]])
+            waypoints += [replace(_along(over), name="lift", pace=2 * PACE), _along(after)]
+        return [*waypoints[:-1], replace(waypoints[-1], dwell=0.4)]
 
-    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[tuple[str, bool]]:
+    def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[Milestone]:
         """Ink at all, target covered, ink on target, and read as what was shown."""
-        ink = np.concatenate([snapshot.ink for snapshot in trace])
-        covered, on_target = coverage(np.array(goal.stroke), ink)
-        written = covered >= SHARE and on_target >= SHARE
+        ink, target = ink_lines(trace), [np.array(line) for line in goal.strokes]
         return [
-            ("no ink", len(ink) >= _LEAST_INK),
-            ("half of it not written", covered >= 0.5),
-            ("not all of it written", covered >= SHARE),
-            ("ink beside it", on_target >= SHARE),
-            # Comparing with every character is slow, and moot before it is written.
-            ("reads as another", written and self.reads_right(ink, goal)),
+            ("no ink", lambda: sum(map(len, ink)) >= _LEAST_INK),
+            ("half of it not written", lambda: covered(target, ink) >= 0.5),
+            ("not all of it written", lambda: covered(target, ink) >= SHARE),
+            ("ink beside it", lambda: covered(ink, target) >= SHARE),
+            ("reads as another", lambda: self.reads_right(ink, goal)),
         ]
 
-    def reads_right(self, ink: FloatArray, goal: Goal) -> bool:
+    def reads_right(self, ink: Sequence[FloatArray], goal: Goal) -> bool:
         """Whether the ink is nearer to what was shown than to anything else it might be."""
         return True
+
+
+_UP = np.array([0.0, 0.0, _LIFT])
+
+
+def _along(path: FloatArray) -> Waypoint:
+    """The way along `path` (N, 3) [m], gripper down."""
+    return Waypoint("write", ToolPose(path[-1], np.zeros(3)), 0.0, pace=PACE, path=path)
 
 
 def _to_world(points: FloatArray, centre: tuple[float, float], yaw: float) -> FloatArray:
@@ -105,39 +143,46 @@ def _to_world(points: FloatArray, centre: tuple[float, float], yaw: float) -> Fl
     return np.concatenate([flat, np.full((len(flat), 1), WRITING_HEIGHT)], axis=1)
 
 
+@lru_cache(maxsize=4)
+def _nearest_character(ink: tuple[bytes, ...]) -> str:
+    """The character least unlike the ink, lines (N, 2) [m] as bytes; at rest it is asked in every step."""
+    lines = [np.frombuffer(line).reshape(-1, 2) for line in ink]
+    unlike = {name: difference([on_paper(stroke)], lines) for name, stroke in characters().items()}
+    return min(unlike, key=lambda name: unlike[name])
+
+
 class BrandNew(Writing):
     """Characters; training never saw one."""
 
-    name: ClassVar[str] = "brand_new"
-
-    def choose(self, rng: np.random.Generator) -> tuple[str, FloatArray]:
+    def choose(self, rng: np.random.Generator) -> tuple[str, list[FloatArray]]:
         """A character of the set."""
         text = str(rng.choice(list(characters())))
-        return text, characters()[text]
+        stroke = characters()[text]
+        return text, without_retracing(stroke) if self.pen_up else [stroke]
 
     def instruction(self, scene: SceneSpec, goal: Goal) -> str:
         """The task in words."""
         return f"Write the letter {goal.text}."
 
-    def reads_right(self, ink: FloatArray, goal: Goal) -> bool:
+    def reads_right(self, ink: Sequence[FloatArray], goal: Goal) -> bool:
         """Whether the ink is nearer to the shown character than to any other of the set."""
-        unlike = {name: difference(on_paper(stroke), ink) for name, stroke in characters().items()}
-        return min(unlike, key=lambda name: unlike[name]) == goal.text
+        return _nearest_character(tuple(line.tobytes() for line in ink)) == goal.text
 
 
 class WritingPlay(Writing):
     """Random curves and figures: what writing is trained on."""
 
-    name: ClassVar[str] = "writing_play"
-
-    def choose(self, rng: np.random.Generator) -> tuple[str, FloatArray]:
-        """A random stroke."""
-        return "a line", play_stroke(rng)
+    def choose(self, rng: np.random.Generator) -> tuple[str, list[FloatArray]]:
+        """A random stroke; with the pen lifted, up to three."""
+        count = int(rng.integers(1, _MOST_PLAY_LINES + 1)) if self.pen_up else 1
+        return "a line", [play_stroke(rng) for _ in range(count)]
 
     def instruction(self, scene: SceneSpec, goal: Goal) -> str:
         """The task in words."""
         return "Draw the line."
 
 
-TASKS.add(BrandNew.name, BrandNew(), aliases=("writing",))
-TASKS.add(WritingPlay.name, WritingPlay())
+TASKS.add("brand_new", BrandNew("brand_new"), aliases=("writing",))
+TASKS.add("writing_play", WritingPlay("writing_play"))
+TASKS.add("brand_new_pen_up", BrandNew("brand_new_pen_up", pen_up=True), aliases=("writing_pen_up",))
+TASKS.add("writing_play_pen_up", WritingPlay("writing_play_pen_up", pen_up=True))
