@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from dm_control import mjcf
 
+from h2r_bench.envs.cache import CACHE_VARIABLE
 from h2r_bench.envs.hand import (
     HAND_GROUP,
     SIZES,
@@ -18,7 +19,7 @@ from h2r_bench.envs.hand import (
     turned_is_natural,
 )
 from h2r_bench.envs.hand.attach import skin_name
-from h2r_bench.envs.hand.bundle import CACHE_VARIABLE, build_bundle, hand_bundle
+from h2r_bench.envs.hand.bundle import build_bundle, hand_bundle
 from h2r_bench.envs.hand.mesh import MAX_BONES
 from h2r_bench.envs.hand.skeleton import BONES, rest_bones
 from h2r_bench.rotations import rotvec_to_matrix

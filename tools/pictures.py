@@ -1,42 +1,130 @@
-"""Draws the pictures of the documentation: `python tools/pictures.py`."""
+"""Draws the pictures of the documentation: `python tools/pictures.py`, or some of them by name."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+import tyro
+from PIL import Image, ImageDraw, ImageFont
+from rich.progress import track
 
 from h2r_bench.envs.recording import record_episode
+from h2r_bench.envs.splits import HELD_OUT_AREA, TABLE_AREA
+from h2r_bench.envs.tasks import TASKS
+from h2r_bench.types import Episode, UInt8Array
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SIDE = 200
-"""Side of one frame [pixels]."""
+"""Side of one frame of pairs.png [pixels]."""
+SMALL = 128
+"""Side of one frame of tasks.png [pixels]: what agents see."""
+LABEL = 16
+"""Height of a label [pixels]."""
 
 
-def filmstrip(task: str, seed: int, cue: str, count: int) -> np.ndarray:
-    """`count` frames of one episode, the human above the robot, shape (2 SIDE, count SIDE, 3)."""
-    episode = record_episode(task, seed, cue=cue, image_size=(SIDE, SIDE), fine=True)
-    moments = np.linspace(0.1 * len(episode), 0.88 * len(episode), count).astype(int)
-    return np.concatenate(
-        [np.concatenate(list(video[moments]), 1) for video in (episode.human, episode.robot)]
-    )
+@dataclass(frozen=True)
+class Config:
+    """Draw the pictures of the documentation."""
+
+    names: tuple[str, ...] = ("pairs", "tasks", "positions")
+    """Which."""
 
 
-def main() -> None:
-    """Write docs/images/pairs.png: four tasks, hand above robot."""
+def moments(episode: Episode, count: int) -> UInt8Array:
+    """`count` frames spread over the episode, the human above the robot, side by side."""
+    steps = np.linspace(0.12 * len(episode), 0.88 * len(episode), count).astype(int)
+    return np.concatenate([np.concatenate(list(video[steps]), 1) for video in (episode.human, episode.robot)])
+
+
+def pairs() -> UInt8Array:
+    """Four plays, hand above robot."""
     plays = (
         ("pick_place", 9, "scene"),
         ("rotation", 11, "video"),
         ("push_pull", 12, "scene"),
         ("instance_gen", 9, "video"),
     )
-    strips = [filmstrip(*play, count=3) for play in plays]
+    strips = [
+        moments(record_episode(task, seed, cue=cue, image_size=(SIDE, SIDE), fine=True), 3)
+        for task, seed, cue in plays
+    ]
+    return grid(strips, 2)
+
+
+def tasks() -> UInt8Array:
+    """Every task once, as agents see it: hand above robot, three moments each."""
+    names = [name for name in TASKS.names() if not name.endswith("_pen_up")]
+    strips = []
+    for number, name in enumerate(track(names, "tasks")):
+        episode = record_episode(name, 40 + number, cue="video" if number % 2 else "scene")
+        strips.append(labelled(moments(episode, 3), name))
+    return grid(strips, 3)
+
+
+def labelled(picture: UInt8Array, text: str) -> UInt8Array:
+    """The picture with a line of text above."""
+    bar = Image.new("RGB", (picture.shape[1], LABEL), (255, 255, 255))
+    ImageDraw.Draw(bar).text((2, 2), text, fill=(20, 20, 20), font=ImageFont.load_default(12))
+    return np.concatenate([np.asarray(bar), picture])
+
+
+def grid(pictures: list[UInt8Array], columns: int, gap: int = 6) -> UInt8Array:
+    """Pictures of equal size in rows of `columns`, white between them."""
+    height, width, _ = pictures[0].shape
+    rows = -(-len(pictures) // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for number, picture in enumerate(pictures):
+        top, left = (height + gap) * (number // columns), (width + gap) * (number % columns)
+        sheet[top : top + height, left : left + width] = picture
+    return sheet
+
+
+def positions(scenes: int = 300) -> UInt8Array:
+    """Where the moved object rests in training and in `position_gen`, seen from above."""
+    import matplotlib.pyplot as plt
+    from matplotlib.patches import Rectangle
+
+    rng = np.random.default_rng(0)
+    figure, axes = plt.subplots(figsize=(5.4, 4.2), dpi=120, layout="constrained")
+    for area, color, label in (
+        (TABLE_AREA, "#d7dde5", "where things rest"),
+        (HELD_OUT_AREA, "#f6c9a8", "held out of training"),
+    ):
+        corner = (area.y[0], area.x[0])
+        size = (area.y[1] - area.y[0], area.x[1] - area.x[0])
+        axes.add_patch(Rectangle(corner, *size, color=color, label=label, lw=0))
+    for name, color in (("pick_place", "#1f5fa8"), ("position_gen", "#c1440e")):
+        spots = np.array([moved_from(name, rng) for _ in range(scenes)])
+        axes.plot(spots[:, 1], spots[:, 0], ".", ms=3, color=color, label=f"moved object, {name}")
+    axes.plot(0, 0.29, "k^", ms=9)
+    axes.annotate("robot", (0.012, 0.287))
+    axes.set(xlim=(0.26, -0.26), ylim=(0.27, 0.68), aspect="equal")
+    axes.set(xlabel="y, to the robot's left [m]", ylabel="x, away from the robot [m]")
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, frameon=False, fontsize=8)
+    figure.canvas.draw()
+    picture = np.asarray(figure.canvas.buffer_rgba())[..., :3].copy()
+    plt.close(figure)
+    return picture
+
+
+def moved_from(name: str, rng: np.random.Generator) -> tuple[float, float]:
+    """Where the moved object of one scene of a task rests [m]."""
+    scene, goal = TASKS.get(name).variant(rng, None).sample(rng, "scene")
+    return scene.props[goal.subject].x, scene.props[goal.subject].y
+
+
+PICTURES = {"pairs": pairs, "tasks": tasks, "positions": positions}
+
+
+def main() -> None:
+    """Write the pictures to docs/images."""
+    config = tyro.cli(Config, description=__doc__)
     IMAGES.mkdir(parents=True, exist_ok=True)
-    gap = np.full((strips[0].shape[0], 6, 3), 255, np.uint8)
-    rows = [np.concatenate([strips[i], gap, strips[i + 1]], 1) for i in (0, 2)]
-    line = np.full((6, rows[0].shape[1], 3), 255, np.uint8)
-    iio.imwrite(IMAGES / "pairs.png", np.concatenate([rows[0], line, rows[1]]))
+    for name in config.names:
+        iio.imwrite(IMAGES / f"{name}.png", PICTURES[name]())
 
 
 if __name__ == "__main__":

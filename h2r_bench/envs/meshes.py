@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -16,16 +14,11 @@ import fast_simplification
 import numpy as np
 import trimesh
 
+from h2r_bench.envs.cache import building, cache_folder, store
+
 _VERSION = "1"
 TARGET_FACES = 1200
 """Faces kept of each visual mesh."""
-
-
-def cache_dir() -> Path:
-    """Where built meshes are kept: `$H2R_BENCH_CACHE`, else the user's cache folder."""
-    explicit = os.environ.get("H2R_BENCH_CACHE")
-    base = os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache"))
-    return Path(explicit) if explicit else Path(base) / "h2r_bench"
 
 
 @lru_cache(maxsize=1)
@@ -43,11 +36,12 @@ def light_mesh(source: Path, faces: int = TARGET_FACES) -> bytes:
     """Binary STL of `source` with vertices merged and at most about `faces` faces; cached on disk."""
     raw = source.read_bytes()
     key = hashlib.sha256(raw + f"{_VERSION}:{faces}".encode()).hexdigest()[:16]
-    cached = cache_dir() / f"{source.stem}_{key}.stl"
+    cached = cache_folder() / f"{source.stem}_{key}.stl"
     if cached.exists():
         return cached.read_bytes()
-    data = _decimate(source, faces)
-    _write_atomically(cached, data)
+    with building("light meshes of the robot"):
+        data = _decimate(source, faces)
+    store(cached, data)
     return data
 
 
@@ -63,10 +57,3 @@ def _decimate(source: Path, faces: int) -> bytes:
         )
         mesh = trimesh.Trimesh(points, triangles)
     return bytes(mesh.export(file_type="stl"))
-
-
-def _write_atomically(path: Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-        file.write(data)
-    Path(file.name).replace(path)

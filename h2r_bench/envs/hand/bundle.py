@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 import zlib
 from dataclasses import dataclass, fields
 from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import BadZipFile
 
 import numpy as np
 
+from h2r_bench.envs.cache import building, cache_folder, store
 from h2r_bench.envs.hand import grasp, mesh, skeleton, surface
 from h2r_bench.envs.hand.mesh import SkinMesh, build_hand_mesh, build_sleeve_mesh
 
 if TYPE_CHECKING:
     from h2r_bench.types import FloatArray
-
-CACHE_VARIABLE = "H2R_BENCH_CACHE"
-"""Environment variable that moves the cache folder away from `~/.cache/h2r_bench`."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +38,8 @@ def hand_bundle() -> HandBundle:
     stored = _read(path)
     if stored is not None:
         return stored
-    bundle = build_bundle()
+    with building("the hand"):
+        bundle = build_bundle()
     _write(path, bundle)
     return bundle
 
@@ -49,11 +47,6 @@ def hand_bundle() -> HandBundle:
 def build_bundle() -> HandBundle:
     """The hand, computed afresh; the same on every call."""
     return HandBundle(build_hand_mesh(), build_sleeve_mesh(), grasp.solve_postures())
-
-
-def cache_folder() -> Path:
-    """Where computed assets are kept."""
-    return Path(os.environ.get(CACHE_VARIABLE, "") or Path.home() / ".cache" / "h2r_bench")
 
 
 def source_hash() -> str:
@@ -78,14 +71,9 @@ def _read(path: Path) -> HandBundle | None:
 
 
 def _write(path: Path, bundle: HandBundle) -> None:
-    """Stores the bundle in one step, so that no reader sees half a file; a read-only cache is no error."""
     arrays = {"postures": bundle.postures}
     for part, skin in (("hand", bundle.hand), ("sleeve", bundle.sleeve)):
         arrays |= {f"{part}_{f.name}": getattr(skin, f.name) for f in fields(SkinMesh)}
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".part", delete=False) as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        Path(file.name).replace(path)
-    except OSError:
-        return
+    file = BytesIO()
+    np.savez(file, **arrays)  # type: ignore[arg-type]
+    store(path, file.getvalue())
