@@ -1,16 +1,22 @@
 """Record paired demonstrations: `python -m h2r_bench.collect --out DIR`.
 
-Episode `i` follows from the seed and `i` alone, so workers, interruptions and order change nothing.
+Episode `i` follows from the seed and `i` alone, so workers, interruptions and order change nothing. The
+folder is a LeRobotDataset v3.0. Instead of recording, `--show DIR` draws a page about a dataset, `--replay
+DIR` plays its actions again, and `--import-hdf5 DIR` reads the H&R recordings of the paper's authors.
 """
 
 from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import sys
+import threading
 import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -20,49 +26,71 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from h2r_bench.datasets import DatasetMeta, EpisodeStore
+from h2r_bench.datasets.lock import hold
 from h2r_bench.registry import UnknownNameError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
     from h2r_bench.types import Episode
 
-TASK_WEIGHTS = {"push_pull": 600.0, "pick_place": 800.0, "rotation": 400.0}
-"""How often each seen task is drawn, relative to the others. No other task may be trained on."""
-
+LONG_HORIZON = (
+    "tray_then_pen",
+    "two_cubes_one_tray",
+    "cube_to_plate_pull",
+    "cube_to_plate_and_back",
+    "two_cubes_two_plates",
+    "block_then_pen",
+)
+TASK_WEIGHTS = {
+    "pick_place": 800.0,
+    "push_pull": 600.0,
+    "rotation": 400.0,
+    "writing_play": 300.0,
+    **{name: 500.0 / len(LONG_HORIZON) for name in LONG_HORIZON},
+}
+"""Episodes of each task in the full 2,600. No other task may be trained on."""
 
 MAX_SHIFT_CM = 4.0
 """Largest offset between the human's and the robot's scene [cm]; drawn evenly from 0."""
-
-
 TRIES = 5
 """Seeds tried for an episode before giving up."""
 
 
 @dataclass(frozen=True)
 class CollectConfig:
-    """Record paired demonstrations of the seen tasks."""
+    """Record paired demonstrations of the seen tasks, or look at a dataset."""
 
-    out: Path
+    out: Path | None = None
     """Folder of the dataset; an interrupted run goes on where it stopped."""
-    episodes: int = 300
+    episodes: int = 2600
     """How many episodes the folder holds in the end."""
     tasks: tuple[str, ...] = tuple(TASK_WEIGHTS)
-    """Tasks to draw from."""
+    """Tasks to record, in proportion to the full dataset."""
+    fps: int = 10
+    """Frames per second: 10 (the control rate) or 30 (as in H&R)."""
     size: str = "128x128"
     """Width x height of the videos [pixels], both even."""
     seed: int = 0
     """Every episode follows from this and its index."""
-    workers: int = 2
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
     """Processes recording at the same time."""
     shifted: float = 0.3
-    """Share of episodes whose two scenes differ by up to 4 cm."""
+    """Share of episodes whose two scenes differ by up to 4 cm and 15 degrees."""
     cue_video: float = 0.5
     """Share of episodes in which only the video says what is meant."""
+    show: Path | None = None
+    """Draw a page about the dataset in this folder and stop."""
+    replay: Path | None = None
+    """Play the recorded actions of the dataset in this folder again, count successes and stop."""
+    import_hdf5: Path | None = None
+    """Read the H&R episodes (HDF5) below this folder into --out and stop."""
+    sample: int | None = None
+    """With --replay: only so many episodes, spread evenly."""
 
     def __post_init__(self) -> None:
         if self.episodes < 1 or self.workers < 1 or self.seed < 0:
             raise ValueError("--episodes and --workers are at least 1, --seed at least 0")
+        if self.fps not in (10, 30):
+            raise ValueError(f"--fps is 10 or 30, got {self.fps}")
         for name in ("shifted", "cue_video"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"--{name.replace('_', '-')} is a share between 0 and 1")
@@ -85,6 +113,7 @@ class Order:
     cue: Literal["scene", "video"]
     shift_cm: float
     image_size: tuple[int, int]
+    rate_hz: float
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -95,15 +124,30 @@ def parse_size(text: str) -> tuple[int, int]:
     return int(parts[0]), int(parts[1])
 
 
-def order(config: CollectConfig, index: int) -> Order:
-    """What episode `index` is, from the seed and the index alone."""
+def task_order(tasks: Sequence[str], count: int) -> list[str]:
+    """The first `count` tasks, so that every beginning of the list has them in proportion (Webster)."""
+    weights = np.array([TASK_WEIGHTS[task] for task in tasks])
+    given, order = np.zeros(len(tasks)), []
+    for _ in range(count):
+        chosen = int(np.argmax(weights / (given + 0.5)))
+        given[chosen] += 1
+        order.append(tasks[chosen])
+    return order
+
+
+def orders(config: CollectConfig) -> list[Order]:
+    """All episodes of the dataset; each follows from the seed and its index."""
+    tasks = task_order(config.tasks, config.episodes)
+    return [_order(config, index, task) for index, task in enumerate(tasks)]
+
+
+def _order(config: CollectConfig, index: int, task: str) -> Order:
     rng = np.random.default_rng((config.seed, index))
-    weights = np.array([TASK_WEIGHTS[task] for task in config.tasks])
-    task = config.tasks[int(rng.choice(len(weights), p=weights / weights.sum()))]
     cue: Literal["scene", "video"] = "video" if rng.random() < config.cue_video else "scene"
     shifted, amount = rng.random() < config.shifted, rng.uniform(0.0, MAX_SHIFT_CM)
     seed = int(rng.integers(2**31 - 1))
-    return Order(index, task, seed, cue, round(float(amount), 3) if shifted else 0.0, parse_size(config.size))
+    shift = round(float(amount), 3) if shifted else 0.0
+    return Order(index, task, seed, cue, shift, parse_size(config.size), float(config.fps))
 
 
 def record(asked: Order) -> Episode:
@@ -114,52 +158,90 @@ def record(asked: Order) -> Episode:
     for seed in range(asked.seed, asked.seed + TRIES):
         with contextlib.suppress(NoSceneError):
             return record_episode(
-                asked.task, seed, cue=asked.cue, shift_cm=asked.shift_cm, image_size=asked.image_size
+                asked.task,
+                seed,
+                cue=asked.cue,
+                shift_cm=asked.shift_cm,
+                image_size=asked.image_size,
+                rate_hz=asked.rate_hz,
             )
     raise NoSceneError(f"no scene of {asked.task} worked out for episode {asked.index}")
 
 
-def record_into(root: Path, asked: Order, recorder: Callable[[Order], Episode] = record) -> tuple[int, int]:
-    """Record one episode and publish it; returns its index and its number of steps."""
-    episode = recorder(asked)
-    EpisodeStore.open(root).write(asked.index, episode)
-    return asked.index, len(episode)
+def record_into(root: Path, asked: Order, recorder: Callable[[Order], Episode] = record) -> Order:
+    """Record one episode, to be published later; returns what was asked."""
+    EpisodeStore.open(root).write(asked.index, recorder(asked))
+    return asked
 
 
 def collect(config: CollectConfig, world: int, recorder: Callable[[Order], Episode] = record) -> EpisodeStore:
-    """Fill `config.out` up to `config.episodes` episodes and return the store."""
-    meta = DatasetMeta(world, parse_size(config.size), seed=config.seed, recipe=recipe(config))
-    store = EpisodeStore.create(config.out, meta)
-    missing = sorted(set(range(config.episodes)) - set(store.indices))
-    orders = [order(config, index) for index in missing]
-    with _progress() as progress:
-        bar = progress.add_task("episodes", total=config.episodes, completed=config.episodes - len(missing))
-        started = time.monotonic()
-        for done, _ in enumerate(_run(config, orders, recorder), start=1):
-            rate = 60.0 * done / (time.monotonic() - started)
-            progress.update(bar, advance=1, description=f"episodes ({rate:.0f}/min)")
-    return EpisodeStore.open(config.out)
+    """Fill `config.out` up to `config.episodes` episodes and return the store.
+
+    Raises:
+        DatasetError: the folder holds something else, or is being filled by another process.
+    """
+    if config.out is None:
+        raise ValueError("say where to: --out DIR")
+    meta = DatasetMeta(
+        world, parse_size(config.size), float(config.fps), seed=config.seed, recipe=recipe(config)
+    )
+    with hold(config.out):
+        store = EpisodeStore.create(config.out, meta)
+        wanted = [asked for asked in orders(config) if asked.index not in store.recorded]
+        with _progress() as progress:
+            there = config.episodes - len(wanted)
+            bar = progress.add_task("episodes", total=config.episodes, completed=there)
+            started = time.monotonic()
+            for done, _ in enumerate(_run(config.out, config.workers, wanted, recorder), start=1):
+                rate = 60.0 * done / (time.monotonic() - started)
+                progress.update(bar, advance=1, description=f"episodes ({rate:.0f}/min)")
+                store.publish(partial=False)
+        store.publish()
+    return store
 
 
 def recipe(config: CollectConfig) -> dict[str, object]:
-    """What decides the contents of the episodes, apart from the seed and the size."""
+    """What decides the contents of the episodes, apart from the seed, the size and the rate."""
     return {"tasks": list(config.tasks), "shifted": config.shifted, "cue_video": config.cue_video}
 
 
 def _run(
-    config: CollectConfig, orders: list[Order], recorder: Callable[[Order], Episode]
-) -> Iterator[tuple[int, int]]:
-    if config.workers == 1:
-        yield from (record_into(config.out, asked, recorder) for asked in orders)
+    root: Path, workers: int, wanted: list[Order], recorder: Callable[[Order], Episode]
+) -> Iterator[Order]:
+    """Record what is `wanted`, in whatever order it gets done."""
+    if workers == 1:
+        yield from (record_into(root, asked, recorder) for asked in wanted)
         return
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(config.workers, mp_context=context)
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
+    queue, running = iter(wanted), set[Future[Order]]()
     try:
-        futures = [pool.submit(record_into, config.out, asked, recorder) for asked in orders]
-        for future in as_completed(futures):
-            yield future.result()
+        # Few at a time, so that what waits to be published stays few.
+        while True:
+            for asked in queue:
+                running.add(pool.submit(record_into, root, asked, recorder))
+                if len(running) >= 2 * workers:
+                    break
+            if not running:
+                return
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (future.result() for future in done)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _begin_worker() -> None:
+    """One thread each for rendering and mathematics, and no life beyond the parent's."""
+    for name in ("LP_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    parent = multiprocessing.parent_process()
+
+    def follow() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _progress() -> Progress:
@@ -167,20 +249,31 @@ def _progress() -> Progress:
     return Progress(*columns, console=Console(stderr=True))
 
 
-def main() -> int:
+def report(store: EpisodeStore) -> str:
+    """One paragraph on a dataset: size, and the plays that failed and were drawn again."""
+    failed = Counter(reason for p in range(len(store)) for reason in store.read_facts(p)["failures"])
+    lines = [
+        f"{len(store)} episodes in {store.root}: {store.steps} frame pairs, "
+        f"{store.steps / max(1, len(store)):.1f} each on average"
+    ]
+    reasons = ", ".join(f"{reason} {count}" for reason, count in failed.most_common())
+    lines.append(f"{failed.total()} failed plays were drawn again" + (f": {reasons}" if reasons else ""))
+    return "\n".join(lines)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     try:
-        config = tyro.cli(CollectConfig, prog="python -m h2r_bench.collect", description=__doc__)
+        config = tyro.cli(CollectConfig, prog="python -m h2r_bench.collect", description=__doc__, args=argv)
         from h2r_bench.envs import WORLD_VERSION
 
-        store = collect(config, WORLD_VERSION)
+        print(report(collect(config, WORLD_VERSION)))
     except (ValueError, RuntimeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         return 130
-    print(f"{len(store)} episodes in {store.root}")
     return 0
 
 

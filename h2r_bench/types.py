@@ -190,7 +190,11 @@ class Episode:
     cue: str = "scene"
     shift_cm: float = 0.0
     scene: Mapping[str, Any] = field(default_factory=dict)
-    """JSON-able description of what is in the scene: kinds, colours, positions."""
+    """JSON-able description of the scenes and the goal: kinds, colours, positions."""
+    object_pose: Float32Array | None = None
+    """Shape (T, K, 9): position [m] and 6-D rotation of each prop, robot's scene; None where unknown."""
+    failures: tuple[str, ...] = ()
+    """Why plays that were drawn before this one, and failed, had failed."""
 
     def __len__(self) -> int:
         return int(self.robot.shape[0])

@@ -37,6 +37,8 @@ def make_episode(seed: int = 0, steps: int = 12, size: tuple[int, int] = (32, 32
         seed=seed,
         world=1,
         scene={"objects": [{"kind": "square", "position": [0.4, 0.0]}]},
+        object_pose=np.random.default_rng(seed).normal(size=(steps, 2, 9)).astype(np.float32),
+        failures=("object not at the goal",) * (seed % 2),
     )
 
 
@@ -46,6 +48,7 @@ def make_dataset(root: Path, episodes: int = 3, size: tuple[int, int] = (32, 32)
     store = EpisodeStore.create(root, DatasetMeta(world=1, image_size=size, recipe=recipe))
     for index in range(episodes):
         store.write(index, make_episode(index, size=size))
+    store.publish()
     return store
 
 

@@ -1,88 +1,56 @@
-"""A folder of paired episodes.
-
-```
-meta.json                        schema, world version, rate [Hz], image size, seed, how it was recorded
-episodes/episode_000000/
-    human.mp4  robot.mp4         H.264, one frame per control step
-    data.safetensors             state, action, hand_pose, hand_opening, human_frame_index
-    episode.json                 task, instruction, success, seed, world, cue, shift_cm, scene
-```
-
-An episode is written beside its place and renamed into it, so a folder of that name is always whole.
-"""
+"""A dataset of paired episodes: random access to what is published, and the way to add to it."""
 
 from __future__ import annotations
 
 import json
-import os
-import re
-import shutil
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from h2r_bench.datasets.video import read_video, write_video
-from h2r_bench.types import CONTROL_HZ, DEFAULT_IMAGE_SIZE, Episode
+from h2r_bench.datasets import shards, staging
+from h2r_bench.datasets.layout import (
+    ARRAYS,
+    FACTS,
+    INFO_FILE,
+    SCHEMA_VERSION,
+    SHARDS_PER_CHUNK,
+    VIDEO_KEYS,
+    DatasetError,
+    DatasetMeta,
+    info,
+    shard_path,
+    write_json,
+)
+from h2r_bench.datasets.video import read_video
+from h2r_bench.types import Episode, UInt8Array
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-SCHEMA_VERSION = 1
-"""Bumped when files or their meaning change."""
-
-META_FILE = "meta.json"
-ARRAYS = ("state", "action", "hand_pose", "hand_opening", "human_frame_index")
-FACTS = ("task", "instruction", "success", "seed", "world", "cue", "shift_cm", "scene")
-_FOLDER = re.compile(r"episode_(\d{6})")
-
-
-class DatasetError(ValueError):
-    """A dataset folder that is absent, of another kind, or damaged."""
-
-
-@dataclass(frozen=True)
-class DatasetMeta:
-    """What holds for every episode of a dataset."""
-
-    world: int
-    """World version the episodes were recorded in."""
-    image_size: tuple[int, int] = DEFAULT_IMAGE_SIZE
-    """Width and height of both videos [pixels]."""
-    rate_hz: float = CONTROL_HZ
-    """Frames, states and actions per second [Hz]."""
-    seed: int = 0
-    """Seed all episodes follow from."""
-    recipe: Mapping[str, Any] = field(default_factory=dict)
-    """What else decides the contents (tasks, shares); JSON-able."""
-    schema: int = SCHEMA_VERSION
-    """Version of this layout."""
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON-able form that `from_json` takes back unchanged."""
-        return {**asdict(self), "image_size": list(self.image_size)}
-
-    @classmethod
-    def from_json(cls, record: Mapping[str, Any]) -> DatasetMeta:
-        """The inverse of `to_json`."""
-        meta = cls(**record)
-        return replace(meta, image_size=(int(meta.image_size[0]), int(meta.image_size[1])))
+_JSON_FACTS = ("scene", "failures")
 
 
 class EpisodeStore:
-    """Random access to the episodes of one folder, in order of their index."""
+    """The episodes of one folder, by position 0 .. len - 1, which is their index."""
 
     def __init__(self, root: Path, meta: DatasetMeta) -> None:
         self.root = root
         self.meta = meta
-        self.indices = _indices(root)
+        self._load()
+
+    def _load(self) -> None:
+        rows = shards.read_rows(self.root)
+        self._done = shards.published(rows)
+        shard_of = [r["data/chunk_index"] * SHARDS_PER_CHUNK + r["data/file_index"] for r in rows]
+        starts = {shard: position for position, shard in reversed(list(enumerate(shard_of)))}
+        self._place = [(shard, position - starts[shard]) for position, shard in enumerate(shard_of)]
+        self._rows = [{key: row[key] for key in row if not key.startswith("stats/")} for row in rows]
 
     @classmethod
     def create(cls, root: Path, meta: DatasetMeta) -> EpisodeStore:
         """Start a dataset, or go on with one of the same `meta`. Raises DatasetError when they differ."""
-        if (root / META_FILE).exists():
+        if (root / INFO_FILE).exists():
             store = cls.open(root)
             theirs, ours = store.meta.to_json(), meta.to_json()
             differing = [key for key in ours if json.dumps(ours[key]) != json.dumps(theirs.get(key))]
@@ -91,8 +59,7 @@ class EpisodeStore:
                     f"{root} holds a dataset made otherwise ({', '.join(differing)}): choose another --out"
                 )
             return store
-        (root / "episodes").mkdir(parents=True, exist_ok=True)
-        write_json(root / META_FILE, meta.to_json())
+        write_json(root / INFO_FILE, info(meta, 0, 0, 0))
         return cls(root, meta)
 
     @classmethod
@@ -100,84 +67,104 @@ class EpisodeStore:
         """An existing dataset. Raises DatasetError when there is none or its layout is of another version."""
         root = Path(root)
         try:
-            record = json.loads((root / META_FILE).read_text())
+            record = json.loads((root / INFO_FILE).read_text())
         except FileNotFoundError:
-            raise DatasetError(f"no dataset at {root}: {META_FILE} is missing") from None
+            raise DatasetError(f"no dataset at {root}: {INFO_FILE} is missing") from None
         except json.JSONDecodeError as error:
-            raise DatasetError(f"{root / META_FILE} is not readable as JSON: {error}") from None
-        if record.get("schema") != SCHEMA_VERSION:
-            raise DatasetError(
-                f"{root} has layout {record.get('schema')}, this program reads {SCHEMA_VERSION}"
-            )
-        return cls(root, DatasetMeta.from_json(record))
+            raise DatasetError(f"{root / INFO_FILE} is not readable as JSON: {error}") from None
+        ours = record.get("h2r_bench")
+        if ours is None:
+            raise DatasetError(f"{root} is a dataset of another origin: its info.json has no 'h2r_bench'")
+        if ours.get("schema") != SCHEMA_VERSION:
+            raise DatasetError(f"{root} has layout {ours.get('schema')}, this program reads {SCHEMA_VERSION}")
+        return cls(root, DatasetMeta.from_json(ours))
+
+    # --- reading -----------------------------------------------------------------------------------------
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return len(self._rows)
 
     def __getitem__(self, position: int) -> Episode:
-        """The episode at `position` (0 .. len - 1) among those present."""
-        folder = self.folder(self.indices[position])
+        """The episode at `position`. Raises DatasetError for damaged files, IndexError beyond the end."""
         arrays, facts = self.read_arrays(position), self.read_facts(position)
-        videos = {name: read_video(folder / f"{name}.mp4") for name in ("human", "robot")}
-        steps = len(arrays["state"])
-        for name, frames in videos.items():
-            if len(frames) != steps:
-                raise DatasetError(f"{folder / name}.mp4 has {len(frames)} frames for {steps} steps")
-        return Episode(**videos, **arrays, **{key: facts[key] for key in FACTS})  # type: ignore[arg-type]
+        videos = {name: self.read_frames(position, name) for name in VIDEO_KEYS}
+        poses = arrays.pop("object_pose")
+        known = poses[:, : facts["objects"]] if facts["objects"] else None
+        fields: dict[str, Any] = {**videos, **arrays, **{key: facts[key] for key in FACTS}}
+        return Episode(**fields, object_pose=known)
 
     def __iter__(self) -> Iterator[Episode]:
         return (self[position] for position in range(len(self)))
 
-    def folder(self, index: int) -> Path:
-        """Where the episode of `index` lies or will lie."""
-        return self.root / "episodes" / f"episode_{index:06d}"
+    def length(self, position: int) -> int:
+        """Steps of the episode at `position`."""
+        return int(self._rows[position]["length"])
+
+    @property
+    def steps(self) -> int:
+        """Steps of all episodes together."""
+        return self._done.steps
 
     def read_facts(self, position: int) -> dict[str, Any]:
-        """Task, seed and the like of the episode at `position`, without its arrays."""
-        record: dict[str, Any] = json.loads(
-            (self.folder(self.indices[position]) / "episode.json").read_text()
-        )
-        return record
+        """Task, seed and the like of the episode at `position`; `objects` counts its props."""
+        row = self._rows[position]
+        facts = {name: row[f"h2r_bench/{name}"] for name in (*FACTS, "objects")}
+        facts |= {name: json.loads(facts[name]) for name in _JSON_FACTS}
+        return facts | {"failures": tuple(facts["failures"])}
 
     def read_arrays(self, position: int) -> dict[str, Any]:
-        """The arrays of the episode at `position`, without its videos."""
-        return dict(load_file(self.folder(self.indices[position]) / "data.safetensors"))
+        """The arrays of the episode at `position`, without its videos; objects (T, MAX_OBJECTS, 9)."""
+        shard, group = self._place[position]
+        path = shard_path(self.root, "data", shard)
+        try:
+            table = pq.ParquetFile(path).read_row_group(group)
+        except (OSError, pa.ArrowException) as error:
+            raise DatasetError(f"{path} cannot be read for episode {position}: {error}") from None
+        arrays = {name: _array(table.column(column), size) for name, (column, size) in ARRAYS.items()}
+        arrays["object_pose"] = arrays["object_pose"].reshape(len(table), -1, 9)
+        return arrays
+
+    def read_frames(self, position: int, name: str, start: int = 0, count: int | None = None) -> UInt8Array:
+        """Frames `start` .. `start + count` of one episode's video `name` ("human", "robot").
+
+        Returns shape (T, H, W, 3). Raises DatasetError where the file is damaged or too short.
+        """
+        row = self._rows[position]
+        wanted = self.length(position) - start if count is None else count
+        path = shard_path(self.root, f"videos/{VIDEO_KEYS[name]}", self._place[position][0], ".mp4")
+        first = round(row[f"videos/{VIDEO_KEYS[name]}/from_timestamp"] * self.meta.rate_hz)
+        try:
+            frames = read_video(path, first + start, wanted)
+        except (OSError, IndexError) as error:
+            raise DatasetError(f"{path} cannot be read for episode {position}: {error}") from None
+        if len(frames) != wanted:
+            raise DatasetError(f"{path} ends in episode {position}: {len(frames)} frames for {wanted} steps")
+        return frames
+
+    # --- writing -----------------------------------------------------------------------------------------
+
+    @property
+    def recorded(self) -> set[int]:
+        """Indices that are recorded already, published or waiting."""
+        return set(range(len(self))) | staging.staged(self.root)
 
     def write(self, index: int, episode: Episode) -> None:
-        """Publish `episode` as number `index`; one that is already there stays."""
-        final = self.folder(index)
-        staged = final.with_name(f".{final.name}.{os.getpid()}")
-        shutil.rmtree(staged, ignore_errors=True)
-        staged.mkdir(parents=True)
-        self._fill(staged, episode)
-        if final.exists():
-            shutil.rmtree(staged)
-        else:
-            staged.rename(final)
-        self.indices = _indices(self.root)
+        """Record `episode` as number `index`; it waits until `publish`. One that is there already stays."""
+        if index >= len(self):
+            staging.stage(self.root, index, episode, self.meta)
 
-    def _fill(self, folder: Path, episode: Episode) -> None:
-        write_video(folder / "human.mp4", episode.human, self.meta.rate_hz)
-        write_video(folder / "robot.mp4", episode.robot, self.meta.rate_hz)
-        arrays = {key: np.ascontiguousarray(getattr(episode, key)) for key in ARRAYS}
-        save_file(arrays, folder / "data.safetensors")
-        write_json(folder / "episode.json", {key: _plain(getattr(episode, key)) for key in FACTS})
+    def publish(self, *, partial: bool = True) -> None:
+        """Publish what waits, in order and without gaps; without `partial` only full shards."""
+        before = self._done
+        self._done = shards.publish(self.root, self.meta, before, partial=partial)
+        if self._done != before or partial:
+            shards.write_summary(self.root, self.meta)
+            self._load()
 
 
-def write_json(path: Path, record: Mapping[str, Any]) -> None:
-    """Write `record` in one step: a reader sees the old file or the new one."""
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    staged.write_text(json.dumps(record, indent=1, default=_plain) + "\n")
-    staged.replace(path)
-
-
-def _indices(root: Path) -> list[int]:
-    matches = (_FOLDER.fullmatch(path.name) for path in (root / "episodes").glob("episode_*"))
-    return sorted(int(match[1]) for match in matches if match)
-
-
-def _plain(value: Any) -> Any:
-    """NumPy scalars and arrays, and mappings, as JSON knows them."""
-    if isinstance(value, np.generic | np.ndarray):
-        return value.tolist()
-    return dict(value) if hasattr(value, "items") else value
+def _array(column: pa.ChunkedArray, size: int) -> np.ndarray:
+    """A column of numbers (T,) or of lists (T, size)."""
+    values = column.combine_chunks()
+    if size == 1:
+        return np.array(values.to_numpy(zero_copy_only=False))
+    return np.array(values.flatten().to_numpy(zero_copy_only=False)).reshape(-1, size)

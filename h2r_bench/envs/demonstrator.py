@@ -32,6 +32,8 @@ class Rollout:
     """Length T + 1."""
     clock: Clock
     judgement: Judgement
+    film: FloatArray
+    """Shape (F T, nq): joint positions at F moments of each control step, the first when it begins."""
 
     def __len__(self) -> int:
         return len(self.action)
@@ -55,6 +57,8 @@ def play(
     goal: Goal,
     style: Style,
     clock: Clock | None = None,
+    *,
+    frames_per_step: int = 1,
 ) -> Rollout:
     """Play `task` in `scene` from its start. `clock` is given when another rollout set the phases.
 
@@ -62,6 +66,7 @@ def play(
         PhaseMismatchError: the script has more or fewer phases than `clock`.
     """
     start = task.start_pose(scene, goal, style)
+    simulation.frames_per_step = frames_per_step
     simulation.reset(scene, start)
     snapshot = simulation.snapshot()
     waypoints = task.plan(snapshot, scene, goal)
@@ -69,7 +74,7 @@ def play(
     if len(clock.motion) != len(waypoints):
         raise PhaseMismatchError(f"a clock of {len(clock.motion)} phases for a script of {len(waypoints)}")
     player = ScriptPlayer(start, waypoints, clock, style)
-    trace, qpos, states, actions = [snapshot], [], [], []
+    trace, qpos, states, actions, film = [snapshot], [], [], [], []
     failed = ""
     for _ in range(clock.total + HOLD_STEPS):
         action = to_action(*player.next(snapshot))
@@ -82,7 +87,9 @@ def play(
         except PhysicsError:
             failed = "physics"
             break
+        film += [qpos[-1], *simulation.passed]
         snapshot = simulation.snapshot()
         trace.append(snapshot)
     judgement = task.judge(trace, scene, goal) if not failed else Judgement(False, 0.0, failed)
-    return Rollout(np.array(qpos), np.array(states), np.array(actions), tuple(trace), clock, judgement)
+    arrays = (np.array(qpos), np.array(states), np.array(actions))
+    return Rollout(*arrays, tuple(trace), clock, judgement, np.array(film))

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from h2r_bench.envs.control import InverseKinematics
 from h2r_bench.envs.demonstrator import from_action, to_action
+from h2r_bench.envs.film import Film, film
 from h2r_bench.envs.hand import HandPuppet
 from h2r_bench.envs.pairing import Pair, draw_pair
 from h2r_bench.envs.scene import Stage
@@ -21,7 +22,6 @@ from h2r_bench.envs.tasks import CUES, TASKS, Cue
 from h2r_bench.envs.tasks.base import Judgement
 from h2r_bench.envs.views import Views
 from h2r_bench.envs.window import Window
-from h2r_bench.rotations import matrix_to_rotvec
 from h2r_bench.types import (
     ACTION_DIM,
     CLIP_LENGTH,
@@ -241,14 +241,12 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
     def _film(self) -> Demonstration:
         """The human video of this trial; without images its frames have no pixels."""
         pair = self.pair
-        truth = ground_truth(pair)
+        played = film(pair.human_simulation, pair.rollout)
         frames = np.zeros((len(pair.rollout), 0, 0, 3), np.uint8)
         if self.obs_preset == "image":
             puppet = HandPuppet(pair.stage.model, pair.hand)
-            frames = self._camera_views().human_video(
-                pair.human_simulation, pair.rollout, puppet, pair.camera
-            )
-        return Demonstration(frames, CONTROL_HZ, self.instruction, truth)
+            frames = self._camera_views().human_video(pair.human_simulation, played, puppet, pair.camera)
+        return Demonstration(frames, CONTROL_HZ, self.instruction, ground_truth(pair, played))
 
     def _robot_image(self) -> UInt8Array:
         """The robot view of this step, drawn once."""
@@ -294,20 +292,13 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         }
 
 
-def ground_truth(pair: Pair) -> GroundTruth:
-    """What the simulator knows of the demonstration of `pair`."""
-    rollout = pair.rollout
-    seen = rollout.trace[: len(rollout)]
-    rotvec = matrix_to_rotvec(np.stack([snapshot.tool_matrix for snapshot in seen]))
-    position = np.stack([snapshot.tool_position for snapshot in seen])
-    props = [
-        np.concatenate([s.prop_position, s.prop_matrix[..., 0], s.prop_matrix[..., 1]], axis=1) for s in seen
-    ]
+def ground_truth(pair: Pair, played: Film) -> GroundTruth:
+    """What the simulator knows of the demonstration of `pair`, `played` in the human's scene."""
     return GroundTruth(
-        tool_pose=np.concatenate([position, rotvec], axis=1).astype(np.float32),
-        opening=np.array([snapshot.opening for snapshot in seen], np.float32),
-        object_pose=np.stack(props).astype(np.float32),
-        gripper=rollout.action[:, 6].copy(),
+        tool_pose=played.tool_pose,
+        opening=played.state[:, 9].copy(),
+        object_pose=played.object_pose,
+        gripper=pair.rollout.action[:, 6].copy(),
     )
 
 

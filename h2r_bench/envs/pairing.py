@@ -67,6 +67,8 @@ class Pair:
     """The compiled model that both scenes share."""
     human_simulation: Simulation
     """Where the rollout was played; drawing it again needs its data."""
+    failures: tuple[str, ...] = ()
+    """Why the demonstrator failed in scenes that were drawn before this one."""
 
 
 def put_back(rng: np.random.Generator, scene: SceneSpec) -> SceneSpec:
@@ -115,6 +117,7 @@ def draw_pair(
     *,
     stage_for: Callable[[tuple[str, ...]], Stage] = Stage,
     as_person: bool = True,
+    frames_per_step: int = 1,
 ) -> Pair:
     """Draw a scene and let the demonstrator play it; redraw what fails or is solved already.
 
@@ -127,10 +130,12 @@ def draw_pair(
         stage_for: gives the compiled stage for kinds of props.
         as_person: put things back in the robot's scene as a person would; without it the scenes are equal
             (apart from the shift).
+        frames_per_step: how many moments of each control step are kept for the film.
 
     Raises:
         NoSceneError: nothing fitting in 25 draws.
     """
+    failures: list[str] = []
     for _ in range(_DRAWS):
         scene, goal = task.sample(rng, cue)
         style, hand, camera = Style.sample(rng), HandStyle.sample(rng), CameraNoise.sample(rng)
@@ -142,10 +147,10 @@ def draw_pair(
         simulation = Simulation(stage, solver, task.limits)
         if any(satisfied_at_rest(simulation, task, each, goal, style) for each in (robot_scene, scene)):
             continue
-        rollout = play(simulation, task, scene, goal, style)
+        rollout = play(simulation, task, scene, goal, style, frames_per_step=frames_per_step)
         if rollout.judgement.success:
-            return Pair(scene, robot_scene, goal, style, hand, camera, rollout, stage, simulation)
-    raise NoSceneError(
-        f"no playable scene of {task.name} in {_DRAWS} draws: the last failed because "
-        f"{rollout.judgement.failure!r}"
-    )
+            played = (style, hand, camera, rollout, stage, simulation, tuple(failures))
+            return Pair(scene, robot_scene, goal, *played)
+        failures.append(rollout.judgement.failure)
+    reasons = ", ".join(sorted(set(failures))) or "solved before they began"
+    raise NoSceneError(f"no playable scene of {task.name} in {_DRAWS} draws; plays failed: {reasons}")

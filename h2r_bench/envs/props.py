@@ -88,6 +88,11 @@ def _solid(mass: float) -> dict[str, object]:
     return {"mass": mass, "friction": (0.8, 0.01, 0.0005), "condim": 4}
 
 
+def _smooth(mass: float) -> dict[str, object]:
+    """As `_solid`, and fingers slide on it too: rubber that sticks to a rim presses it down and jams it."""
+    return {**_solid(mass), "priority": 2}
+
+
 def paint() -> dict[str, object]:
     """A geom that is only seen."""
     return {"contype": 0, "conaffinity": 0, "mass": 0, "group": 1}
@@ -237,7 +242,7 @@ def _ring(
             pos=(radius * np.cos(angle), radius * np.sin(angle), (high + low) / 2),
             euler=(0, 0, angle),
             rgba=PLAIN,
-            **_solid(mass / count),
+            **_smooth(mass / count),
         )
 
 
@@ -249,7 +254,7 @@ def _plate(body: mjcf.Element) -> None:
         size=(0.068, 0.003),
         pos=(0, 0, 0.003),
         rgba=PLAIN,
-        **_solid(0.4),
+        **_smooth(0.4),
     )
     body.add(
         "geom", name="well", type="cylinder", size=(0.05, 0.0004), pos=(0, 0, 0.0062), **paint(), rgba=PAPER
@@ -261,8 +266,8 @@ def _tray(body: mjcf.Element) -> None:
     """An open box, 14 x 11 cm inside."""
     add_box(body, "floor", (0.072, 0.057, 0.002), (0, 0, 0.002), **_solid(0.3) | {"rgba": PAPER})
     for sign, name in ((1, "a"), (-1, "b")):
-        add_box(body, f"tint_x{name}", (0.002, 0.059, 0.0125), (sign * 0.072, 0, 0.0125), **_solid(0.05))
-        add_box(body, f"tint_y{name}", (0.074, 0.002, 0.0125), (0, sign * 0.057, 0.0125), **_solid(0.05))
+        add_box(body, f"tint_x{name}", (0.002, 0.059, 0.0125), (sign * 0.072, 0, 0.0125), **_smooth(0.05))
+        add_box(body, f"tint_y{name}", (0.074, 0.002, 0.0125), (0, sign * 0.057, 0.0125), **_smooth(0.05))
 
 
 def _cup(body: mjcf.Element) -> None:

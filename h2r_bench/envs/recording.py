@@ -7,7 +7,7 @@ import numpy as np
 from h2r_bench.envs import WORLD_VERSION
 from h2r_bench.envs.control import InverseKinematics
 from h2r_bench.envs.demonstrator import PhaseMismatchError, Rollout, play
-from h2r_bench.envs.env import ground_truth
+from h2r_bench.envs.film import film
 from h2r_bench.envs.hand import HandPuppet
 from h2r_bench.envs.pairing import NoSceneError, Pair, draw_pair
 from h2r_bench.envs.scene import SceneSpec
@@ -15,7 +15,7 @@ from h2r_bench.envs.simulation import Simulation
 from h2r_bench.envs.splits import TRAIN
 from h2r_bench.envs.tasks import TASKS, Cue, Task
 from h2r_bench.envs.views import Views
-from h2r_bench.types import DEFAULT_IMAGE_SIZE, Episode
+from h2r_bench.types import CONTROL_HZ, DEFAULT_IMAGE_SIZE, Episode
 
 _DRAWS = 25
 _STREAM = 1
@@ -29,6 +29,7 @@ def record_episode(
     cue: Cue = "scene",
     shift_cm: float = 0.0,
     image_size: tuple[int, int] = DEFAULT_IMAGE_SIZE,
+    rate_hz: float = CONTROL_HZ,
     fine: bool = False,
 ) -> Episode:
     """Play `task` once as human and robot. Failures are redrawn, so the episode is a success.
@@ -39,31 +40,36 @@ def record_episode(
         cue: `scene` or `video`.
         shift_cm: layout shift between the two scenes [cm]; 0 gives one rollout seen twice.
         image_size: width and height [pixels].
+        rate_hz: frames per second [Hz], a multiple of the control rate; actions then repeat.
         fine: render with shadows and smooth edges, at a third of the speed.
 
     Raises:
         UnknownNameError: there is no such task.
         NoSceneError: no scene was played successfully in both layouts.
+        ValueError: the rate is no multiple of the control rate.
     """
+    per_step = frames_per_step(rate_hz)
     rng = np.random.default_rng([_STREAM, seed])
     played = TASKS.get(task).variant(rng, None)
-    pair, simulation, rollout = _play_both(rng, played, cue, shift_cm)
+    pair, simulation, rollout, failures = _play_both(rng, played, cue, shift_cm, per_step)
+    of_human = film(pair.human_simulation, pair.rollout)
+    of_robot = of_human if shift_cm == 0 else film(simulation, rollout)
     views = Views(pair.stage, image_size, fine=fine)
     try:
         puppet = HandPuppet(pair.stage.model, pair.hand)
-        human = views.human_video(pair.human_simulation, pair.rollout, puppet, pair.camera)
-        robot = views.robot_video(simulation, rollout)
+        human = views.human_video(pair.human_simulation, of_human, puppet, pair.camera)
+        robot = views.robot_video(simulation, of_robot)
     finally:
         views.close()
-    truth = ground_truth(pair)
     return Episode(
         human=human,
         robot=robot,
-        state=rollout.state,
-        action=rollout.action,
-        hand_pose=truth.tool_pose,
-        hand_opening=truth.opening,
-        human_frame_index=np.arange(len(rollout)),
+        state=of_robot.state,
+        action=of_robot.action,
+        hand_pose=of_human.tool_pose,
+        hand_opening=of_human.state[:, 9].copy(),
+        human_frame_index=np.arange(len(of_human)),
+        object_pose=of_robot.object_pose,
         task=TASKS.canonical(task),
         instruction=played.instruction(pair.human_scene, pair.goal),
         success=rollout.judgement.success,
@@ -71,28 +77,56 @@ def record_episode(
         world=WORLD_VERSION,
         cue=cue,
         shift_cm=shift_cm,
-        scene={"human": pair.human_scene.describe(), "robot": pair.robot_scene.describe()},
+        scene={
+            "human": pair.human_scene.describe(),
+            "robot": pair.robot_scene.describe(),
+            "goal": pair.goal.describe(),
+        },
+        failures=failures,
     )
 
 
+def frames_per_step(rate_hz: float) -> int:
+    """Frames in a control step. Raises ValueError when the rate is no multiple of the control rate."""
+    count = round(rate_hz / CONTROL_HZ)
+    if count < 1 or abs(count * CONTROL_HZ - rate_hz) > 1e-9:
+        raise ValueError(f"the rate must be a multiple of {CONTROL_HZ:g} Hz, got {rate_hz:g}")
+    return count
+
+
 def _play_both(
-    rng: np.random.Generator, task: Task, cue: Cue, shift_cm: float
-) -> tuple[Pair, Simulation, Rollout]:
-    """The demonstration and the robot's rollout on the same phase clock; one and the same without a shift."""
+    rng: np.random.Generator, task: Task, cue: Cue, shift_cm: float, per_step: int
+) -> tuple[Pair, Simulation, Rollout, tuple[str, ...]]:
+    """The demonstration and the robot's rollout on the same phase clock; one and the same without a shift.
+
+    Also returns why plays failed that were drawn before.
+    """
     solver = InverseKinematics()
+    failures: list[str] = []
     for _ in range(_DRAWS):
-        pair = draw_pair(rng, task, cue, shift_cm, solver, as_person=False)
+        pair = draw_pair(rng, task, cue, shift_cm, solver, as_person=False, frames_per_step=per_step)
+        failures += pair.failures
         if shift_cm == 0:
-            return pair, pair.human_simulation, pair.rollout
+            return pair, pair.human_simulation, pair.rollout, tuple(failures)
         if _enters_held_out(pair.robot_scene):
             continue
         simulation = Simulation(pair.stage, solver, task.limits)
         try:
-            rollout = play(simulation, task, pair.robot_scene, pair.goal, pair.style, pair.rollout.clock)
+            rollout = play(
+                simulation,
+                task,
+                pair.robot_scene,
+                pair.goal,
+                pair.style,
+                pair.rollout.clock,
+                frames_per_step=per_step,
+            )
         except PhaseMismatchError:
+            failures.append("other phases")
             continue
         if rollout.judgement.success:
-            return pair, simulation, rollout
+            return pair, simulation, rollout, tuple(failures)
+        failures.append(rollout.judgement.failure)
     raise NoSceneError(f"no pair of {task.name} with a shift of {shift_cm} cm in {_DRAWS} draws")
 
 

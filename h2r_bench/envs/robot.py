@@ -24,6 +24,8 @@ FINGER_TRAVEL = 0.04
 """Travel of each finger [m]."""
 FINGER_TIP_BELOW_TOOL = 0.0095
 """How far the finger tips reach beyond the tool frame [m]."""
+FINGER_SHAFT_ABOVE_TOOL = 0.010
+"""How far above the tool frame the thick part of the fingers begins [m]."""
 FINGER_HALF_THICKNESS = 0.0105
 """Half the extent of the closed fingers along the tool's x axis [m]."""
 

@@ -76,8 +76,11 @@ class Simulation:
         self.data = mujoco.MjData(stage.model)
         self._solver = solver
         self._latch = GripperLatch()
-        steps = round(1.0 / (CONTROL_HZ * stage.model.opt.timestep))
-        self._substeps = (steps // _INK_POINTS,) * _INK_POINTS
+        self._steps = round(1.0 / (CONTROL_HZ * stage.model.opt.timestep))
+        self.frames_per_step = 1
+        """How many moments of each control step are wanted for a film."""
+        self.passed: list[FloatArray] = []
+        """Joint positions (nq,) at the wanted moments inside the last control step."""
         self.target = ToolPose.at(0.45, 0.0, 0.2)
         self._joints = HOME.copy()
         self._finger = FINGER_TRAVEL
@@ -141,6 +144,15 @@ class Simulation:
             raise PhysicsError("the simulation became unstable")
         return held
 
+    def _film_stops(self) -> list[int]:
+        """Physics steps of a control step at which the film wants to see it; its start and end are known."""
+        return [round(k * self._steps / self.frames_per_step) for k in range(1, self.frames_per_step)]
+
+    def _ink_stops(self) -> list[int]:
+        """Physics steps of a control step at which a pen leaves a point of ink."""
+        every = self._steps // _INK_POINTS
+        return list(range(every, self._steps + 1, every)) if self._holding else []
+
     @property
     def _holding(self) -> bool:
         """Whether the gripper holds something from start to end."""
@@ -159,9 +171,14 @@ class Simulation:
         data.act[stage.servos] = start
         data.ctrl[stage.servos] = (end - start) * CONTROL_HZ
         tip, self._tip_path = data.site_xpos[stage.tool_site], []
-        for substeps in self._substeps if self._holding else (sum(self._substeps),):
-            mujoco.mj_step(stage.model, data, substeps)
-            self._tip_path.append(tip.copy())
+        self.passed, done = [], 0
+        for stop in sorted({self._steps, *self._film_stops(), *self._ink_stops()}):
+            mujoco.mj_step(stage.model, data, stop - done)
+            done = stop
+            if stop in self._film_stops():
+                self.passed.append(data.qpos.copy())
+            if stop in self._ink_stops():
+                self._tip_path.append(tip.copy())
         # Poses as of the end of the step; contacts stay those of its last substep.
         mujoco.mj_kinematics(stage.model, data)
         self._carry()
@@ -212,6 +229,12 @@ class Simulation:
         state[:3], matrix = self.tool()
         state[3:9], state[9] = matrix_to_6d(matrix), self.opening()
         return state
+
+    def object_pose(self) -> Float32Array:
+        """Position [m] and 6-D rotation of each prop, shape (K, 9)."""
+        bodies = self.stage.bodies
+        matrix = self.data.xmat[bodies].reshape(-1, 3, 3)
+        return np.concatenate([self.data.xpos[bodies], matrix_to_6d(matrix)], axis=1).astype(np.float32)
 
     def snapshot(self) -> Snapshot:
         """What judges and scripts read."""

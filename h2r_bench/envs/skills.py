@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from h2r_bench.envs.control import ToolPose
-from h2r_bench.envs.robot import FINGER_HALF_THICKNESS, FINGER_TIP_BELOW_TOOL
+from h2r_bench.envs.props import PropKind
+from h2r_bench.envs.robot import FINGER_HALF_THICKNESS, FINGER_SHAFT_ABOVE_TOOL, FINGER_TIP_BELOW_TOOL
 from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.script import Correction, Waypoint
 from h2r_bench.envs.simulation import Snapshot
@@ -24,6 +25,7 @@ _LOWEST = FINGER_TIP_BELOW_TOOL + 0.004
 _DROP = 0.006
 """Room left under an object when it is let go [m]."""
 _RIM_CLEARANCE = 0.006
+_SHAFT_CLEARANCE = 0.005
 _CLOSE_TIME, _OPEN_TIME = 0.7, 0.6
 _PUSH_APPROACH = 0.03
 _PUSH_PARTS = 4
@@ -142,7 +144,7 @@ class _Pusher:
         self.index, self.goal = index, goal
         self.gripper = 1.0 if shape.wide else 0.0
         self.reach = shape.support + FINGER_HALF_THICKNESS
-        self.height = max(_LOWEST + 0.002, shape.half_height - 0.008)
+        self.height = _push_height(shape)
         way = (snapshot.prop_position[goal] - snapshot.prop_position[index])[:2]
         self.direction = way / np.linalg.norm(way)
         heading = float(np.arctan2(way[1], way[0]))
@@ -176,6 +178,15 @@ class _Pusher:
 
         x, y, _ = end.position + offset
         return ToolPose(np.array([x, y, height]), self.rotvec), correct
+
+
+def _push_height(shape: PropKind) -> float:
+    """Height of the tool while it pushes [m]."""
+    height = max(_LOWEST + 0.002, shape.half_height - 0.008)
+    # On a rim that ends where the thick part of the fingers does they would wedge, press down and jam.
+    if shape.wide and abs(height + FINGER_SHAFT_ABOVE_TOOL - shape.rim) < _SHAFT_CLEARANCE:
+        return shape.rim - FINGER_SHAFT_ABOVE_TOOL + _SHAFT_CLEARANCE
+    return height
 
 
 def push(snapshot: Snapshot, scene: SceneSpec, index: int, goal: int) -> list[Waypoint]:

@@ -19,7 +19,7 @@ from h2r_bench.rotations import Array, matrix_from_6d
 from h2r_bench.types import FloatArray, UInt8Array
 
 if TYPE_CHECKING:
-    from h2r_bench.envs.demonstrator import Rollout
+    from h2r_bench.envs.film import Film
     from h2r_bench.envs.pairing import CameraNoise
     from h2r_bench.envs.scene import Stage
     from h2r_bench.envs.simulation import Simulation
@@ -70,33 +70,29 @@ class Views:
         mujoco.mj_camlight(self.stage.model, simulation.data)  # and this the camera on the hand
         return self._renderer.render(simulation.data, f"panda/{_WRIST}", show_hand=False, show_robot=True)
 
-    def robot_video(self, simulation: Simulation, rollout: Rollout) -> UInt8Array:
-        """The robot before each action of `rollout`, shape (T, H, W, 3). Moves the simulation's data."""
+    def robot_video(self, simulation: Simulation, film: Film) -> UInt8Array:
+        """The robot at each moment of `film`, shape (N, H, W, 3). Moves the simulation's data."""
         frames = []
-        ink = [snapshot.ink for snapshot in rollout.trace]
-        for step, qpos in enumerate(rollout.qpos):
+        for number, qpos in enumerate(film.qpos):
             self._pose(simulation, qpos)
-            simulation.ink_steps = ink[: step + 1]
+            simulation.ink_steps = list(film.ink[: number + 1])
             frames.append(self.robot(simulation))
         return np.stack(frames)
 
     def human_video(
-        self, simulation: Simulation, rollout: Rollout, puppet: HandPuppet, camera: CameraNoise
+        self, simulation: Simulation, film: Film, puppet: HandPuppet, camera: CameraNoise
     ) -> UInt8Array:
-        """The hand doing what the robot did in `rollout`, shape (T, H, W, 3). Moves the simulation's data."""
+        """The hand doing what the robot did in `film`, shape (N, H, W, 3). Moves the simulation's data."""
         self._refresh()
         self._move_camera(camera)
-        rotations = matrix_from_6d(rollout.state[:, 3:9])
+        rotations = matrix_from_6d(film.state[:, 3:9])
         puppet.begin(rotations)
         frames = []
-        ink = [snapshot.ink for snapshot in rollout.trace]
-        for step, (qpos, state, rotation) in enumerate(
-            zip(rollout.qpos, rollout.state, rotations, strict=True)
-        ):
+        for number, (qpos, state, rotation) in enumerate(zip(film.qpos, film.state, rotations, strict=True)):
             puppet.set(simulation.data, state[:3], rotation, float(state[9]))
             self._pose(simulation, qpos)
             self._cast_shadow(simulation, state[:3])
-            self._show_ink(rollout, ink[: step + 1])
+            self._show_ink(film, film.ink[: number + 1])
             frames.append(
                 self._renderer.render(simulation.data, HUMAN_CAMERA, show_hand=True, show_robot=False)
             )

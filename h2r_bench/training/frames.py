@@ -100,7 +100,7 @@ def load_frames(
     if store.meta.image_size != image_size:
         raise DatasetError(f"{data} holds images of {store.meta.image_size}, the model reads {image_size}")
     folder = data / CACHE / "frames"
-    if _cached(folder) != store.indices:
+    if _cached(folder) != len(store):
         _decode(store, folder, tick)
     parts = [store.read_arrays(position) for position in range(len(store))]
     arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
@@ -109,16 +109,16 @@ def load_frames(
     return Frames(human, robot, arrays, starts.astype(np.int64))
 
 
-def _cached(folder: Path) -> list[int] | None:
+def _cached(folder: Path) -> int | None:
     index = folder / "index.json"
-    return list(json.loads(index.read_text())) if index.is_file() else None
+    return int(json.loads(index.read_text())["episodes"]) if index.is_file() else None
 
 
 def _decode(store: EpisodeStore, folder: Path, tick: Callable[[int, int], None] | None) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     width, height = store.meta.image_size
-    lengths = [len(store.read_arrays(position)["state"]) for position in range(len(store))]
+    lengths = [store.length(position) for position in range(len(store))]
     shape = (sum(lengths), height, width, 3)
     maps = {
         name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape)
@@ -133,7 +133,7 @@ def _decode(store: EpisodeStore, folder: Path, tick: Callable[[int, int], None] 
             tick(position + 1, len(lengths))
     for each in maps.values():
         each.flush()
-    (folder / "index.json").write_text(json.dumps(store.indices))
+    (folder / "index.json").write_text(json.dumps({"episodes": len(store)}))
 
 
 def _synchronous(human_frame_index: Int, starts: Int) -> Int:

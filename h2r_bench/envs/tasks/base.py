@@ -6,8 +6,8 @@ import itertools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, Literal, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -48,6 +48,10 @@ class Goal:
     """Writing: what is written."""
     strokes: Lines = ()
     """Writing: the lines to be written, in the paper's frame [m]."""
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able description."""
+        return asdict(self)
 
 
 @dataclass(frozen=True)

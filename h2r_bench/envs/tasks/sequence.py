@@ -23,6 +23,8 @@ from h2r_bench.envs.tasks.push_pull import TOLERANCE as PUSH_TOLERANCE
 
 Skill = Literal["push", "place"]
 _SHORTEST_PUSH, _LONGEST_PUSH = 0.11, 0.22
+_PUSH_ROOM = 0.012
+"""Free room beside what is pushed [m]."""
 _SWAY = 0.08
 """Standard deviation of a pushed thing's heading about the way [rad]."""
 
@@ -85,10 +87,28 @@ class SkillSequence(Task):
         return dress_scene(rng, kinds, places, yaws, self.look), Goal(last.subject, last.target)
 
     def _has_ways(self, places: list[tuple[float, float]]) -> bool:
-        ways = [
-            np.subtract(places[s.target], places[s.subject]) for s in self.recipe.steps if s.skill == "push"
-        ]
-        return all(_SHORTEST_PUSH <= np.linalg.norm(way) <= _LONGEST_PUSH for way in ways)
+        """Whether each push is of a fitting length, and free of all else along its way and at its end."""
+        pushes = [step for step in self.recipe.steps if step.skill == "push"]
+        return all(
+            _SHORTEST_PUSH
+            <= np.linalg.norm(np.subtract(places[s.target], places[s.subject]))
+            <= _LONGEST_PUSH
+            and self._is_free(places, s)
+            for s in pushes
+        )
+
+    def _is_free(self, places: list[tuple[float, float]], push: Step) -> bool:
+        spots = np.array(places)
+        start, way = spots[push.subject], spots[push.target] - spots[push.subject]
+        pushed = KINDS.get(self.recipe.slots[push.subject]).radius
+        kinds = [*self.recipe.slots, *self.recipe.decoys][: len(places)]
+        for index, kind in enumerate(kinds):
+            if index not in (push.subject, push.target) and KINDS.get(kind).free:
+                share = np.clip(np.dot(spots[index] - start, way) / np.dot(way, way), 0, 1)
+                room = pushed + KINDS.get(kind).radius + _PUSH_ROOM
+                if np.linalg.norm(spots[index] - start - share * way) < room:
+                    return False
+        return True
 
     def instruction(self, scene: SceneSpec, goal: Goal) -> str:
         """The task in words."""
