@@ -266,8 +266,8 @@ def _tray(body: mjcf.Element) -> None:
     """An open box, 14 x 11 cm inside."""
     add_box(body, "floor", (0.072, 0.057, 0.002), (0, 0, 0.002), **_solid(0.3) | {"rgba": PAPER})
     for sign, name in ((1, "a"), (-1, "b")):
-        add_box(body, f"tint_x{name}", (0.002, 0.059, 0.0125), (sign * 0.072, 0, 0.0125), **_smooth(0.05))
-        add_box(body, f"tint_y{name}", (0.074, 0.002, 0.0125), (0, sign * 0.057, 0.0125), **_smooth(0.05))
+        add_box(body, f"tint_x{name}", (0.002, 0.059, 0.012), (sign * 0.072, 0, 0.013), **_smooth(0.05))
+        add_box(body, f"tint_y{name}", (0.074, 0.002, 0.012), (0, sign * 0.057, 0.013), **_smooth(0.05))
 
 
 def _cup(body: mjcf.Element) -> None:
@@ -280,7 +280,7 @@ def _cup(body: mjcf.Element) -> None:
         rgba=PAPER,
         **_solid(0.25),
     )
-    _ring(body, 0.045, 0.0, 0.045, 0.002, 16, 0.15)
+    _ring(body, 0.045, 0.001, 0.045, 0.002, 16, 0.15)
 
 
 def _mat(body: mjcf.Element) -> None:

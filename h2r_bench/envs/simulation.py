@@ -78,7 +78,8 @@ class Simulation:
         self._latch = GripperLatch()
         self._steps = round(1.0 / (CONTROL_HZ * stage.model.opt.timestep))
         self.frames_per_step = 1
-        """How many moments of each control step are wanted for a film."""
+        """How many moments of each control step are wanted for a film, from the next reset on."""
+        self._stops: list[tuple[int, bool, bool]] = []
         self.passed: list[FloatArray] = []
         """Joint positions (nq,) at the wanted moments inside the last control step."""
         self.target = ToolPose.at(0.45, 0.0, 0.2)
@@ -100,6 +101,7 @@ class Simulation:
         self.target = start
         self._joints = self._solver.solve(start)
         self._spec, self._tip_path, self.ink_steps = spec, [], []
+        self._stops = self._find_stops()
         self._latch = GripperLatch(open_=spec.held is None)
         self._finger = FINGER_TRAVEL if spec.held is None else HELD_FINGER
         data.qpos[stage.arm_qpos] = self._joints
@@ -144,14 +146,12 @@ class Simulation:
             raise PhysicsError("the simulation became unstable")
         return held
 
-    def _film_stops(self) -> list[int]:
-        """Physics steps of a control step at which the film wants to see it; its start and end are known."""
-        return [round(k * self._steps / self.frames_per_step) for k in range(1, self.frames_per_step)]
-
-    def _ink_stops(self) -> list[int]:
-        """Physics steps of a control step at which a pen leaves a point of ink."""
-        every = self._steps // _INK_POINTS
-        return list(range(every, self._steps + 1, every)) if self._holding else []
+    def _find_stops(self) -> list[tuple[int, bool, bool]]:
+        """Physics steps of a control step to stop at: to look for the film, and where a pen leaves ink."""
+        steps, film = self._steps, self.frames_per_step
+        filmed = {round(k * steps / film) for k in range(1, film)}
+        inked = {k * steps // _INK_POINTS for k in range(1, _INK_POINTS + 1)} if self._holding else set()
+        return [(stop, stop in filmed, stop in inked) for stop in sorted({steps, *filmed, *inked})]
 
     @property
     def _holding(self) -> bool:
@@ -172,12 +172,12 @@ class Simulation:
         data.ctrl[stage.servos] = (end - start) * CONTROL_HZ
         tip, self._tip_path = data.site_xpos[stage.tool_site], []
         self.passed, done = [], 0
-        for stop in sorted({self._steps, *self._film_stops(), *self._ink_stops()}):
+        for stop, filmed, inked in self._stops:
             mujoco.mj_step(stage.model, data, stop - done)
             done = stop
-            if stop in self._film_stops():
+            if filmed:
                 self.passed.append(data.qpos.copy())
-            if stop in self._ink_stops():
+            if inked:
                 self._tip_path.append(tip.copy())
         # Poses as of the end of the step; contacts stay those of its last substep.
         mujoco.mj_kinematics(stage.model, data)
