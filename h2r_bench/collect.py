@@ -83,6 +83,8 @@ class CollectConfig:
     """Play the recorded actions of the dataset in this folder again, count successes and stop."""
     import_hdf5: Path | None = None
     """Read the H&R episodes (HDF5) below this folder into --out and stop."""
+    align: Path | None = None
+    """With --import-hdf5: a JSON file with three matched points of the hand's and the robot's frame."""
     sample: int | None = None
     """With --replay: only so many episodes, spread evenly."""
 
@@ -250,25 +252,102 @@ def _progress() -> Progress:
 
 
 def report(store: EpisodeStore) -> str:
-    """One paragraph on a dataset: size, and the plays that failed and were drawn again."""
-    failed = Counter(reason for p in range(len(store)) for reason in store.read_facts(p)["failures"])
-    lines = [
+    """A few lines on a dataset: size, plays that failed and were drawn again, held-out things in it."""
+    from h2r_bench.envs.leaks import find_leaks
+
+    facts = [store.read_facts(position) for position in range(len(store))]
+    failed = Counter(reason for each in facts for reason in each["failures"])
+    leaks = Counter(leak for each in facts for leak in (find_leaks(each) if each["world"] else []))
+    return (
         f"{len(store)} episodes in {store.root}: {store.steps} frame pairs, "
-        f"{store.steps / max(1, len(store)):.1f} each on average"
-    ]
-    reasons = ", ".join(f"{reason} {count}" for reason, count in failed.most_common())
-    lines.append(f"{failed.total()} failed plays were drawn again" + (f": {reasons}" if reasons else ""))
-    return "\n".join(lines)
+        f"{store.steps / max(1, len(store)):.1f} each on average\n"
+        f"{failed.total()} failed plays were drawn again{_listed(failed)}\n"
+        f"{leaks.total()} held-out things in them{_listed(leaks)}"
+    )
+
+
+def _listed(reasons: Counter[str]) -> str:
+    text = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+    return f": {text}" if text else ""
+
+
+def show(folder: Path) -> str:
+    """Draw the page about the dataset in `folder`; returns where it is."""
+    from h2r_bench.datasets.page import write_page
+
+    store, page = EpisodeStore.open(folder), folder / "index.html"
+    with _progress() as progress:
+        bar = progress.add_task("reading", total=len(store))
+        write_page(store, page, progress=lambda done, _: progress.update(bar, completed=done))
+    return str(page)
+
+
+def replay(folder: Path, sample: int | None, workers: int) -> str:
+    """Play recorded actions again; returns how many succeeded, and why the others did not."""
+    from h2r_bench.statistics import format_rate
+
+    store = EpisodeStore.open(folder)
+    count = min(sample or len(store), len(store))
+    chosen = [int(p) for p in np.linspace(0, len(store) - 1, count)]
+    context = multiprocessing.get_context("spawn")
+    failed: Counter[str] = Counter()
+    with (
+        ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker) as pool,
+        _progress() as bar,
+    ):
+        job = bar.add_task("replaying", total=count)
+        for failure in pool.map(_replay_one, [folder] * count, chosen, chunksize=4):
+            failed.update([failure] if failure else [])
+            bar.update(job, advance=1)
+    return f"replay  {format_rate(count - failed.total(), count)}{_listed(failed)}"
+
+
+def _replay_one(folder: Path, position: int) -> str:
+    """Why the actions of one episode failed; empty when they succeeded."""
+    from h2r_bench.envs.replaying import replay_episode
+
+    return replay_episode(EpisodeStore.open(folder)[position]).failure
+
+
+def import_hdf5(config: CollectConfig) -> str:
+    """Read the H&R episodes below `config.import_hdf5` into `config.out`; returns what was done."""
+    from h2r_bench.datasets.alignment import load_alignment
+    from h2r_bench.datasets.hr_import import import_folder
+
+    if config.out is None or config.import_hdf5 is None:
+        raise ValueError("say where to: --out DIR")
+    with hold(config.out), _progress() as progress:
+        bar = progress.add_task("importing", total=None)
+        done = import_folder(
+            config.import_hdf5,
+            config.out,
+            rate_hz=float(config.fps),
+            image_size=parse_size(config.size),
+            alignment=load_alignment(config.align) if config.align else None,
+            progress=lambda done, total: progress.update(bar, completed=done, total=total),
+        )
+    return f"{done.imported} episodes imported, {done.skipped} were there already; {done.steps} steps"
+
+
+def run(config: CollectConfig) -> str:
+    """Do what was asked; returns what to tell the user."""
+    if config.show is not None:
+        return show(config.show)
+    if config.replay is not None:
+        return replay(config.replay, config.sample, config.workers)
+    if config.import_hdf5 is not None:
+        return import_hdf5(config)
+    from h2r_bench.envs import WORLD_VERSION
+
+    return report(collect(config, WORLD_VERSION))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     try:
         config = tyro.cli(CollectConfig, prog="python -m h2r_bench.collect", description=__doc__, args=argv)
-        from h2r_bench.envs import WORLD_VERSION
-
-        print(report(collect(config, WORLD_VERSION)))
-    except (ValueError, RuntimeError, OSError) as error:
+        print(run(config))
+    except (ValueError, RuntimeError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -88,7 +88,9 @@ def test_a_killed_run_goes_on_and_leaves_no_workers(tmp_path: Path, monkeypatch:
     script.write_text(program)
     process = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while len(list((tmp_path / "a/data").rglob("*.parquet"))) < 2 and time.monotonic() < deadline:
+    while (
+        len(list((tmp_path / "a/meta/episodes").rglob("file*.parquet"))) < 2 and time.monotonic() < deadline
+    ):
         time.sleep(0.05)
     children = _children(process.pid)
     os.kill(process.pid, signal.SIGKILL)
@@ -173,11 +175,17 @@ def test_the_command_line_records_and_reports(tmp_path: Path, capsys: pytest.Cap
         "1",
     ]
     assert collect.main(arguments) == 0
-    assert "2 episodes" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "2 episodes" in told
+    assert "0 held-out things" in told
     store = EpisodeStore.open(tmp_path)
     assert store.meta.rate_hz == 30.0
     episode = store[0]
     np.testing.assert_array_equal(episode.action[0], episode.action[2])
     assert np.abs(np.diff(episode.state[:, :3], axis=0)).max() < 0.02
+    assert collect.main(["--replay", str(tmp_path), "--workers", "1"]) == 0
+    assert "2/2" in capsys.readouterr().out
+    assert collect.main(["--show", str(tmp_path)]) == 0
+    assert (tmp_path / "index.html").stat().st_size > 10_000
     assert collect.main([*arguments, "--seed", "1"]) == 2
     assert "made otherwise (seed)" in capsys.readouterr().err

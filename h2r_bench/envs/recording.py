@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from h2r_bench.envs import WORLD_VERSION
@@ -48,17 +50,15 @@ def record_episode(
         NoSceneError: no scene was played successfully in both layouts.
         ValueError: the rate is no multiple of the control rate.
     """
-    per_step = frames_per_step(rate_hz)
-    rng = np.random.default_rng([_STREAM, seed])
-    played = TASKS.get(task).variant(rng, None)
-    pair, simulation, rollout, failures = _play_both(rng, played, cue, shift_cm, per_step)
+    drawn = draw_episode(task, seed, cue=cue, shift_cm=shift_cm, frames_per_step=frames_per_step(rate_hz))
+    pair, rollout = drawn.pair, drawn.rollout
     of_human = film(pair.human_simulation, pair.rollout)
-    of_robot = of_human if shift_cm == 0 else film(simulation, rollout)
+    of_robot = of_human if shift_cm == 0 else film(drawn.simulation, rollout)
     views = Views(pair.stage, image_size, fine=fine)
     try:
         puppet = HandPuppet(pair.stage.model, pair.hand)
         human = views.human_video(pair.human_simulation, of_human, puppet, pair.camera)
-        robot = views.robot_video(simulation, of_robot)
+        robot = views.robot_video(drawn.simulation, of_robot)
     finally:
         views.close()
     return Episode(
@@ -71,7 +71,7 @@ def record_episode(
         human_frame_index=np.arange(len(of_human)),
         object_pose=of_robot.object_pose,
         task=TASKS.canonical(task),
-        instruction=played.instruction(pair.human_scene, pair.goal),
+        instruction=drawn.task.instruction(pair.human_scene, pair.goal),
         success=rollout.judgement.success,
         seed=seed,
         world=WORLD_VERSION,
@@ -82,8 +82,31 @@ def record_episode(
             "robot": pair.robot_scene.describe(),
             "goal": pair.goal.describe(),
         },
-        failures=failures,
+        failures=drawn.failures,
     )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A training episode before it is filmed."""
+
+    task: Task
+    pair: Pair
+    simulation: Simulation
+    """Where the robot's rollout was played."""
+    rollout: Rollout
+    """The robot's."""
+    failures: tuple[str, ...]
+    """Why plays that were drawn before had failed."""
+
+
+def draw_episode(
+    task: str, seed: int, *, cue: Cue = "scene", shift_cm: float = 0.0, frames_per_step: int = 1
+) -> Drawn:
+    """Draw and play what `record_episode` films. Raises as it does."""
+    rng = np.random.default_rng([_STREAM, seed])
+    played = TASKS.get(task).variant(rng, None)
+    return Drawn(played, *_play_both(rng, played, cue, shift_cm, frames_per_step))
 
 
 def frames_per_step(rate_hz: float) -> int:
