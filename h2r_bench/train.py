@@ -1,4 +1,4 @@
-"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|pack ...`.
+"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|probe|pack ...`.
 
 Every run writes its resolved settings (`run.json`), its loss (`loss.jsonl`) and checkpoints into `--out`; the
 same command goes on where an interrupted run stopped.
@@ -22,6 +22,7 @@ from h2r_bench.training.decoder import train_decoder
 from h2r_bench.training.frames import Frames, load_frames
 from h2r_bench.training.loop import Loop, TrainingStoppedError
 from h2r_bench.training.pack import pack
+from h2r_bench.training.probe import probe_vpm
 from h2r_bench.training.record import finish_run, start_run
 from h2r_bench.training.vae import train_vae
 from h2r_bench.training.vpm import Objective, first_stage, second_stage, train_vpm
@@ -99,6 +100,26 @@ class TrainDecoder:
 
 
 @dataclass(frozen=True)
+class ProbeVPM:
+    """Measure what the VPM's features hold: where the gripper is, and whether it is open."""
+
+    data: Path
+    """Folder of the paired episodes that the probe learns from."""
+    held: Path
+    """Folder of other episodes, on which it is measured."""
+    vpm: Path
+    """Run of the VPM."""
+    out: Path
+    """Folder of this run."""
+    clips: int = 400
+    """Clips to learn from; a quarter as many are measured."""
+    steps: int = 1500
+    """Steps of the probe's training."""
+    seed: int = 0
+    """Of the clips, the noise and the probe."""
+
+
+@dataclass(frozen=True)
 class Pack:
     """Bring a VPM and its decoder together as the weights of an agent (float16, manifest, README)."""
 
@@ -116,6 +137,7 @@ Job = (
     Annotated[TrainVAE, tyro.conf.subcommand("vae")]
     | Annotated[TrainVPM, tyro.conf.subcommand("vpm")]
     | Annotated[TrainDecoder, tyro.conf.subcommand("decoder")]
+    | Annotated[ProbeVPM, tyro.conf.subcommand("probe")]
     | Annotated[Pack, tyro.conf.subcommand("pack")]
 )
 
@@ -166,13 +188,29 @@ def run_decoder(job: TrainDecoder, command: list[str]) -> None:
     finish_run(job.out)
 
 
+def run_probe(job: ProbeVPM, command: list[str]) -> None:
+    """Print what a probe reads from held-out features."""
+    vpm = VideoPredictionModel.load(job.vpm)
+    train, held = (_frames(folder, vpm.config.image_size) for folder in (job.data, job.held))
+    reading = probe_vpm(vpm, train, held, clips=job.clips, steps=job.steps, seed=job.seed, out=job.out)
+    x, y, z = reading.axes_mm
+    position = f"position {reading.position_mm:.1f} mm (x {x:.1f}, y {y:.1f}, z {z:.1f})"
+    print(f"{position}, gripper {reading.gripper:.1%}")
+
+
 def run_pack(job: Pack, command: list[str]) -> None:
     """Write the weights of an agent."""
     names = pack(job.vpm, job.decoder, job.execute, job.out)
     print(f"{len(names)} files in {job.out}")
 
 
-RUNNERS: dict[type, Any] = {TrainVAE: run_vae, TrainVPM: run_vpm, TrainDecoder: run_decoder, Pack: run_pack}
+RUNNERS: dict[type, Any] = {
+    TrainVAE: run_vae,
+    TrainVPM: run_vpm,
+    TrainDecoder: run_decoder,
+    ProbeVPM: run_probe,
+    Pack: run_pack,
+}
 
 
 def _frames(data: Path, image_size: tuple[int, int]) -> Frames:

@@ -45,6 +45,11 @@ def test_every_stage_end_to_end(tmp_path: Path, data: Path) -> None:
     assert run("vpm", *common, "--out", one, "--vae", vae, *batch) == 0
     assert run("vpm", *common, "--out", two, "--stage", 2, "--init", one, *batch) == 0
     assert run("decoder", *common, "--out", decoder, "--vpm", two, "--clips", 6, "--batch", 3) == 0
+    assert (
+        run("probe", "--data", data, "--held", data, "--vpm", two, "--out", two, "--clips", 8, "--steps", 5)
+        == 0
+    )
+    assert json.loads((two / "probe.json").read_text())["frames"] == 32
     assert run("pack", "--vpm", two, "--decoder", decoder, "--out", out, "--execute", 2) == 0
 
     agent = H2RAgent.from_pretrained(out)

@@ -1,0 +1,142 @@
+"""What can be read from the VPM's features: a small probe for where the gripper is, and whether it is open.
+
+The probe sees one frame's features at a time, so it measures what the features hold and no motion prior.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import track
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from h2r_bench.training.frames import Clips
+from h2r_bench.types import GRIPPER_OPENS_ABOVE
+
+if TYPE_CHECKING:
+    from h2r_bench.policies.h2r.vpm import VideoPredictionModel
+    from h2r_bench.training.frames import Frames
+
+PIECE = 8
+"""Clips that the VPM sees at once."""
+
+
+class Probe(nn.Module):
+    """Two convolutions, soft positions of their channels' peaks and their means, a small MLP."""
+
+    def __init__(self, channels: int, width: int = 64) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(1, channels)
+        self.convolutions = nn.Sequential(
+            nn.Conv2d(channels, width, 1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1)
+        )
+        self.head = nn.Sequential(nn.Linear(3 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, 4))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Features (N, C, h, w) to (N, 4): normalised position, and the logit of an open gripper."""
+        maps = self.convolutions(self.norm(features))
+        height, width = maps.shape[-2:]
+        share = maps.flatten(2).softmax(-1)
+        rows = torch.linspace(-1, 1, height).repeat_interleave(width)
+        columns = torch.linspace(-1, 1, width).repeat(height)
+        peaks = [(share * axis).sum(-1) for axis in (rows, columns)]
+        out: Tensor = self.head(torch.cat([*peaks, maps.mean((2, 3))], 1))
+        return out
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How well a probe reads held-out features."""
+
+    position_mm: float
+    """Median distance of the read position from the true one [mm]."""
+    axes_mm: tuple[float, float, float]
+    """Median error along x, y and z [mm]."""
+    gripper: float
+    """Share of frames whose gripper command is read right."""
+    frames: int
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Features of single frames and what is to be read from them."""
+
+    features: Tensor
+    """Shape (N, C, h, w), float16."""
+    position: Tensor
+    """Shape (N, 3) [m]."""
+    open_: Tensor
+    """Shape (N,): 1 where the gripper is told to be open."""
+
+
+def examples(vpm: VideoPredictionModel, frames: Frames, clips: int, seed: int, title: str) -> Examples:
+    """`clips` random clips of `frames`, each seen once by the VPM, as single frames."""
+    drawn = frames.clips(np.random.default_rng((seed, 77)), clips, vpm.config.frames)
+    starts = track(range(0, clips, PIECE), title, console=Console(stderr=True))
+    parts = [_features(vpm, frames, drawn, at) for at in starts]
+    robot = drawn.robot.reshape(-1)
+    command = frames.action[robot, 6] > GRIPPER_OPENS_ABOVE
+    return Examples(
+        torch.cat(parts).flatten(0, 1),
+        torch.from_numpy(frames.state[robot, :3]),
+        torch.from_numpy(command.astype(np.float32)),
+    )
+
+
+def _features(vpm: VideoPredictionModel, frames: Frames, drawn: Clips, at: int) -> Tensor:
+    rows = slice(at, at + PIECE)
+    human, robot = frames.human[drawn.human[rows]], frames.robot[drawn.reference[rows]]
+    noise = [torch.Generator().manual_seed(at + k) for k in range(len(human))]
+    return vpm.features(torch.from_numpy(human), torch.from_numpy(robot), noise).half()
+
+
+def train_probe(train: Examples, seed: int, steps: int, batch: int = 256) -> tuple[Probe, Tensor, Tensor]:
+    """A probe trained on `train`; also the mean and the deviation of positions [m]."""
+    torch.manual_seed(seed)
+    probe = Probe(train.features.shape[1])
+    mean, deviation = train.position.mean(0), train.position.std(0)
+    optimizer = torch.optim.AdamW(probe.parameters(), lr=2e-3, weight_decay=1e-2)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    generator = torch.Generator().manual_seed(seed)
+    for _ in track(range(steps), "probe", console=Console(stderr=True)):
+        rows = torch.randint(len(train.position), (batch,), generator=generator)
+        out = probe(train.features[rows].float())
+        wanted = (train.position[rows] - mean) / deviation
+        loss = F.smooth_l1_loss(out[:, :3], wanted, beta=0.1)
+        loss = loss + 0.3 * F.binary_cross_entropy_with_logits(out[:, 3], train.open_[rows])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return probe.eval(), mean, deviation
+
+
+@torch.no_grad()
+def read(probe: Probe, mean: Tensor, deviation: Tensor, held: Examples) -> Reading:
+    """How well `probe` reads `held`."""
+    out = torch.cat([probe(part.float()) for part in held.features.split(512)])
+    error = 1e3 * (out[:, :3] * deviation + mean - held.position).abs()
+    right = (out[:, 3] > 0) == (held.open_ > 0.5)
+    x, y, z = error.median(0).values.tolist()
+    return Reading(
+        float((error.square().sum(1).sqrt()).median()), (x, y, z), float(right.float().mean()), len(out)
+    )
+
+
+def probe_vpm(
+    vpm: VideoPredictionModel, train: Frames, held: Frames, *, clips: int, steps: int, seed: int, out: Path
+) -> Reading:
+    """Train a probe on features of `train`, read those of `held`, and write `out`/probe.json."""
+    probe, mean, deviation = train_probe(examples(vpm, train, clips, seed, "training clips"), seed, steps)
+    reading = read(probe, mean, deviation, examples(vpm, held, max(8, clips // 4), seed, "held-out clips"))
+    out.mkdir(parents=True, exist_ok=True)
+    record: dict[str, Any] = {**vars(reading), "clips": clips, "steps": steps, "seed": seed}
+    (out / "probe.json").write_text(json.dumps(record, indent=1) + "\n")
+    return reading
