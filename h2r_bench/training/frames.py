@@ -1,9 +1,8 @@
-"""All frames of a dataset as memory maps, decoded once, and the clips drawn from them."""
+"""All frames of a dataset for random access, decoded once, and the clips drawn from them."""
 
 from __future__ import annotations
 
 import itertools
-import json
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from h2r_bench.datasets import DatasetError, EpisodeStore
+from h2r_bench.training.pictures import Pictures, write_pictures
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from h2r_bench.types import Float32Array, UInt8Array
+    from h2r_bench.types import Float32Array
 
     Int = NDArray[np.int64]
 
@@ -44,11 +44,11 @@ class Clips:
 class Frames:
     """The frames, states and actions of all N steps of a dataset, one after another."""
 
-    def __init__(self, human: UInt8Array, robot: UInt8Array, arrays: dict[str, Any], starts: Int) -> None:
+    def __init__(self, human: Pictures, robot: Pictures, arrays: dict[str, Any], starts: Int) -> None:
         self.human = human
-        """Shape (N, H, W, 3) uint8."""
+        """The human's pictures, (N, H, W, 3) uint8."""
         self.robot = robot
-        """Shape (N, H, W, 3) uint8."""
+        """The robot's, as the human's."""
         self.state: Float32Array = arrays["state"].astype(np.float32)
         """Shape (N, 10)."""
         self.action: Float32Array = arrays["action"].astype(np.float32)
@@ -90,7 +90,7 @@ class Frames:
 def load_frames(
     data: Path, image_size: tuple[int, int], tick: Callable[[int, int], None] | None = None
 ) -> Frames:
-    """The frames of dataset `data`; videos are decoded at the first call and mapped from then on.
+    """The frames of dataset `data`; videos are decoded at the first call.
 
     `tick(done, total)` is called after each decoded episode. Raises DatasetError for another image size.
     """
@@ -99,41 +99,26 @@ def load_frames(
         raise DatasetError(f"the dataset at {data} has no episodes yet")
     if store.meta.image_size != image_size:
         raise DatasetError(f"{data} holds images of {store.meta.image_size}, the model reads {image_size}")
-    folder = data / CACHE / "frames"
-    if _cached(folder) != len(store):
-        _decode(store, folder, tick)
+    folder = data / CACHE / f"frames_{len(store)}"
+    _compress(store, folder, tick)
     parts = [store.read_arrays(position) for position in range(len(store))]
     arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     starts = np.concatenate([[0], np.cumsum([len(part["state"]) for part in parts])])
-    human, robot = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("human", "robot"))
+    human, robot = (Pictures(folder / f"{name}.jpegs") for name in ("human", "robot"))
     return Frames(human, robot, arrays, starts.astype(np.int64))
 
 
-def _cached(folder: Path) -> int | None:
-    index = folder / "index.json"
-    return int(json.loads(index.read_text())["episodes"]) if index.is_file() else None
-
-
-def _decode(store: EpisodeStore, folder: Path, tick: Callable[[int, int], None] | None) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    width, height = store.meta.image_size
-    lengths = [store.length(position) for position in range(len(store))]
-    shape = (sum(lengths), height, width, 3)
-    maps = {
-        name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.uint8, shape)
-        for name in ("human", "robot")
-    }
-    at = 0
-    for position, length in enumerate(lengths):
-        episode = store[position]
-        maps["human"][at : at + length], maps["robot"][at : at + length] = episode.human, episode.robot
-        at += length
-        if tick:
-            tick(position + 1, len(lengths))
-    for each in maps.values():
-        each.flush()
-    (folder / "index.json").write_text(json.dumps({"episodes": len(store)}))
+def _compress(store: EpisodeStore, folder: Path, tick: Callable[[int, int], None] | None) -> None:
+    """Keep the frames of both videos one by one, unless they are there."""
+    missing = [name for name in ("human", "robot") if not (folder / f"{name}.jpegs").exists()]
+    for old in folder.parent.glob("frames_*"):
+        if old != folder:
+            shutil.rmtree(old)
+    folder.mkdir(parents=True, exist_ok=True)
+    done, total = itertools.count(1), len(missing) * len(store)
+    for name in missing:
+        batches = (store.read_frames(position, name) for position in range(len(store)))
+        write_pictures(folder / f"{name}.jpegs", batches, lambda: tick(next(done), total) if tick else None)
 
 
 def _synchronous(human_frame_index: Int, starts: Int) -> Int:
