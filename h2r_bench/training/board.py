@@ -28,7 +28,7 @@ class Board:
         if active and importlib.util.find_spec("tensorboard"):
             from torch.utils.tensorboard import SummaryWriter
 
-            self._writer = SummaryWriter(str(out / "tensorboard"))  # type: ignore[no-untyped-call]
+            self._writer = SummaryWriter(str(out / "tensorboard"))
 
     def scalars(self, step: int, **values: float) -> None:
         """Points of curves, by name."""
