@@ -1,8 +1,8 @@
 """See what the video prediction model imagines: `python -m h2r_bench.predict --task pick_place`.
 
 The paper's Figure 5: the human video, the true robot video, and predictions after one and after thirty
-denoising steps, as a picture and as a film, with PSNR and SSIM against the truth. The prediction that the first
-robot frame stays is measured beside them: whoever is not better has imagined nothing.
+denoising steps, as a picture and as a film, with PSNR and SSIM against the truth. The prediction that the
+first robot frame stays is measured beside them: whoever is not better has imagined nothing.
 """
 
 from __future__ import annotations
