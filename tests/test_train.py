@@ -99,12 +99,12 @@ def test_resuming_gives_the_weights_of_an_uninterrupted_run(
     assert run(*command("whole")) == 0
     advance = Trainer._advance
 
-    def interrupted(self: Trainer, loss_of: object) -> float:
+    def interrupted(self: Trainer, batch: tuple[torch.Tensor, ...]) -> float:
         if self.step == 3:
             self.save()
         if self.step == 4:
             raise KeyboardInterrupt
-        return advance(self, loss_of)  # type: ignore[arg-type]
+        return advance(self, batch)
 
     monkeypatch.setattr(Trainer, "_advance", interrupted)
     assert run(*command("parts")) == 130
@@ -122,11 +122,14 @@ def test_resuming_gives_the_weights_of_an_uninterrupted_run(
 
 
 def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(tmp_path: Path) -> None:
-    layer = torch.nn.Linear(1, 1)
-    trainer = Trainer(layer, Loop(steps=3), tmp_path)
+    class NoNumber(torch.nn.Linear):
+        def forward(self, batch: torch.Tensor, *, generator: torch.Generator) -> torch.Tensor:
+            return super().forward(batch).sum() * float("nan")
+
+    trainer = Trainer(NoNumber(1, 1), Loop(steps=3), tmp_path)
     trainer.save()
     with pytest.raises(TrainingStoppedError, match="step 0"):
-        trainer.run(lambda _rng, _generator: layer.weight.sum() * float("nan"), "test")
+        trainer.run(lambda _: (torch.ones(1, 1),), "test")
     assert (tmp_path / "checkpoint" / "weights.safetensors").is_file()
 
 

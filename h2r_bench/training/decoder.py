@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor, nn
 
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.training.cache import filled
 from h2r_bench.training.frames import Clips
-from h2r_bench.training.loop import Loop, Trainer
+from h2r_bench.training.loop import Batch, Loop, Trainer
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from torch import Tensor
 
     from h2r_bench.policies.h2r.config import DecoderConfig
     from h2r_bench.policies.h2r.vpm import VideoPredictionModel
@@ -36,6 +36,22 @@ class Examples:
     """Shape (N, 10): the robot's state when the clip begins, normalised."""
     actions: Tensor
     """Shape (N, chunk, 10): the actions in time with the human's clip, normalised."""
+
+
+class DecoderLoss(nn.Module):
+    """Equation 3 on batches of examples, with noise on the state."""
+
+    def __init__(self, decoder: ActionDecoder, state_noise: float) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.state_noise = state_noise
+
+    def forward(
+        self, features: Tensor, state: Tensor, actions: Tensor, *, generator: torch.Generator
+    ) -> Tensor:
+        """Features (B, F, C, h, w), states (B, 10) and actions (B, chunk, 10), both normalised."""
+        noise = randn_tensor(state.shape, generator=generator, device=state.device)
+        return self.decoder.loss(features, state + self.state_noise * noise, actions, generator)
 
 
 def make_examples(
@@ -86,13 +102,10 @@ def train_decoder(
     decoder.normalizer.fit(np.concatenate([frames.state[:, :3], frames.action[:, :3]]))
     examples = make_examples(vpm, decoder, frames, clips, loop.seed, out)
 
-    def loss_of(rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+    def draw(rng: np.random.Generator) -> Batch:
         rows = np.sort(rng.integers(clips, size=batch))
-        state = examples.state[rows]
-        state = state + state_noise * torch.randn(state.shape, generator=generator)
-        features = torch.from_numpy(examples.features[rows]).float()
-        return decoder.loss(features, state, examples.actions[rows], generator)
+        return torch.from_numpy(examples.features[rows]).float(), examples.state[rows], examples.actions[rows]
 
-    Trainer(decoder, loop, out).run(loss_of, "decoder")
+    Trainer(DecoderLoss(decoder, state_noise), loop, out).run(draw, "decoder")
     decoder.save(out)
     return decoder

@@ -1,5 +1,8 @@
 """The training loop that every part shares: budget, learning rate, EMA, checkpoints, progress, log.
 
+Hugging Face accelerate is underneath: the same command trains on a CPU, a GPU, several GPUs or several nodes
+(`accelerate launch -m h2r_bench.train ...`), each process drawing batches of its own.
+
 A step's randomness is keyed by the seed and the step, and everything else is in the checkpoint, so a run that
 was interrupted gives the weights of one that was not (bit by bit, when its length is given in steps).
 """
@@ -8,22 +11,25 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TextIO
+from pathlib import Path
+from typing import Literal, TextIO
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from torch import Tensor, nn
+from h2r_bench.training.board import Board
+from h2r_bench.types import UInt8Array
 
 
 class TrainingStoppedError(RuntimeError):
@@ -52,6 +58,10 @@ class Loop:
     """Time between checkpoints [min]."""
     seed: int = 0
     """Of the initial weights, the batches and the noise."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision, for GPUs; on most CPUs float32 is the fastest."""
+    cpu: bool = False
+    """Train on the CPU even where there is a GPU."""
 
     def check(self) -> None:
         """Raises ValueError for a budget that makes no sense."""
@@ -64,47 +74,95 @@ class Loop:
             raise ValueError("--steps is at least 1, --minutes above 0, --seed at least 0")
 
 
-class Trainer:
-    """Trains the parameters of `module` that want gradients, and leaves their EMA in it."""
+Batch = tuple[Tensor, ...]
+Draw = Callable[[np.random.Generator], Batch]
+"""Draws a batch, its first axis the batch's, on the CPU."""
+Sample = Callable[[], dict[str, UInt8Array]]
+"""Pictures (H, W, 3) to look at, by name."""
 
-    def __init__(self, module: nn.Module, loop: Loop, out: Path) -> None:
-        self.module = module
+
+class Trainer:
+    """Trains the parameters of `loss` that want gradients, and leaves their EMA in it.
+
+    `loss` is a module around what is trained: its `forward(*batch, generator=...)` gives the loss.
+    """
+
+    def __init__(self, loss: nn.Module, loop: Loop, out: Path) -> None:
+        self.loss = loss
         self.loop = loop
         self.out = out
-        self.trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.trained = {name: p for name, p in loss.named_parameters() if p.requires_grad}
         self.optimizer = torch.optim.AdamW(
             self.trained.values(), lr=loop.lr, weight_decay=loop.weight_decay, betas=(0.9, 0.98)
         )
         self.ema = {name: p.detach().clone() for name, p in self.trained.items()}
         self.step = 0
         self.seconds = 0.0
+        self.waited = 0.0
+        """Time that steps waited for their batch [s]."""
+        self.main = True
+        """Whether this process is the one that writes."""
+        self._lr = 0.0
 
-    def run(self, loss_of: Callable[[np.random.Generator, torch.Generator], Tensor], title: str) -> None:
-        """Step until the budget is spent; `loss_of` draws a batch and noise from the generators given."""
-        self.out.mkdir(parents=True, exist_ok=True)
+    def run(self, draw: Draw, title: str, sample: Sample | None = None) -> None:
+        """Step until the budget is spent. The next batch is drawn while a step computes."""
         self._resume()
-        self.module.train()
-        log = self._log()
+        self._prepare()
+        self.loss.train()
+        board = Board(self.out, self.main)
         before, saved = time.monotonic() - self.seconds, self.seconds
-        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"))
-        with log, Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-            bar = progress.add_task(title, total=1.0, loss="")
-            smooth: float | None = None
+        with self._log() as log, self._bar() as bar, ThreadPoolExecutor(1) as ahead:
+            job = bar.add_task(title, total=1.0, loss="")
+            smooth, coming = math.nan, ahead.submit(self._draw, draw, self.step)
             while self.fraction() < 1.0:
-                loss = self._advance(loss_of)
-                smooth = loss if smooth is None else 0.95 * smooth + 0.05 * loss
+                batch = self._wait_for(coming)
+                coming = ahead.submit(self._draw, draw, self.step + 1)
+                loss = self._advance(batch)
+                smooth = loss if math.isnan(smooth) else 0.95 * smooth + 0.05 * loss
                 self.seconds = time.monotonic() - before
-                rate = self.optimizer.param_groups[0]["lr"]
-                log.write(
-                    json.dumps({"step": self.step, "loss": loss, "lr": rate, "seconds": self.seconds}) + "\n"
-                )
-                progress.update(bar, completed=self.fraction(), loss=f"step {self.step}  loss {smooth:.4f}")
+                record = {"step": self.step, "loss": loss, "lr": self._lr, "seconds": self.seconds}
+                log.write(json.dumps(record) + "\n")
+                board.scalars(self.step, loss=loss, lr=self._lr)
+                bar.update(job, completed=self.fraction(), loss=f"step {self.step}  loss {smooth:.4f}")
                 if self.seconds - saved > 60 * self.loop.checkpoint_minutes:
                     log.flush()
                     self.save()
+                    board.pictures(self.step, sample)
                     saved = self.seconds
         self.save()
         self._keep_ema()
+        board.pictures(self.step, sample)
+        board.close()
+
+    def _prepare(self) -> None:
+        """Place everything where it is trained."""
+        self.accelerator = Accelerator(mixed_precision=self.loop.precision, cpu=self.loop.cpu)
+        self.main = self.accelerator.is_main_process
+        if self.accelerator.num_processes > 1 and self.loop.steps is None:
+            raise ValueError("several processes need --steps: their clocks differ")
+        if self.main:
+            self.out.mkdir(parents=True, exist_ok=True)
+        self.loss.to(self.accelerator.device)
+        self.ema = {name: value.to(self.accelerator.device) for name, value in self.ema.items()}
+        self._prepared, self._stepper = self.accelerator.prepare(self.loss, self.optimizer)
+
+    def _key(self, step: int) -> np.random.SeedSequence:
+        """What all randomness of a step follows from; processes after the first have their own."""
+        rank = self.accelerator.process_index
+        return np.random.SeedSequence((self.loop.seed, step, *([rank] if rank else [])))
+
+    def _draw(self, draw: Draw, step: int) -> Batch:
+        return draw(np.random.default_rng(self._key(step)))
+
+    def _wait_for(self, coming: Future[Batch]) -> Batch:
+        started = time.monotonic()
+        batch = coming.result()
+        self.waited += time.monotonic() - started
+        return tuple(each.to(self.accelerator.device) for each in batch)
+
+    def _bar(self) -> Progress:
+        columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[loss]}"))
+        return Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), disable=not self.main)
 
     def fraction(self) -> float:
         """The part of the budget that is spent, 0..1."""
@@ -113,22 +171,23 @@ class Trainer:
             spent = self.seconds / (60 * self.loop.minutes)
         return min(1.0, spent)
 
-    def _advance(self, loss_of: Callable[[np.random.Generator, torch.Generator], Tensor]) -> float:
-        key = np.random.SeedSequence((self.loop.seed, self.step))
-        loss = loss_of(
-            np.random.default_rng(key), torch.Generator().manual_seed(int(key.generate_state(1)[0]))
-        )
+    def _advance(self, batch: Batch) -> float:
+        """One optimiser step; returns the loss."""
+        generator = torch.Generator().manual_seed(int(self._key(self.step).generate_state(1)[0]))
+        with self.accelerator.autocast():
+            loss = self._prepared(*batch, generator=generator)
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingStoppedError(
                 f"loss is {value} at step {self.step}; the last checkpoint in {self.out} stays"
             )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self.trained.values(), self.loop.clip)
+        self._stepper.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        self.accelerator.clip_grad_norm_(self.trained.values(), self.loop.clip)
+        self._lr = self._rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = self._rate()
-        self.optimizer.step()
+            group["lr"] = self._lr
+        self._stepper.step()
         self.step += 1
         self._update_ema()
         return value
@@ -147,7 +206,7 @@ class Trainer:
     def _keep_ema(self) -> None:
         for name, parameter in self.trained.items():
             parameter.copy_(self.ema[name])
-        self.module.eval()
+        self.loss.to("cpu").eval()
 
     @property
     def checkpoint(self) -> Path:
@@ -156,6 +215,8 @@ class Trainer:
 
     def save(self) -> None:
         """Write the checkpoint beside the old one, then swap."""
+        if not self.main:
+            return
         staged, old = self.out / "checkpoint.new", self.out / "checkpoint.old"
         for folder in (staged, old):
             shutil.rmtree(folder, ignore_errors=True)
@@ -164,7 +225,8 @@ class Trainer:
         tensors |= {f"ema.{name}": value.contiguous() for name, value in self.ema.items()}
         save_file(tensors, staged / "weights.safetensors")
         torch.save(self.optimizer.state_dict(), staged / "optimizer.pt")
-        (staged / "progress.json").write_text(json.dumps({"step": self.step, "seconds": self.seconds}))
+        progress = {"step": self.step, "seconds": self.seconds, "waited": self.waited}
+        (staged / "progress.json").write_text(json.dumps(progress))
         if self.checkpoint.exists():
             self.checkpoint.rename(old)
         staged.rename(self.checkpoint)
@@ -182,9 +244,12 @@ class Trainer:
         self.optimizer.load_state_dict(torch.load(found / "optimizer.pt", weights_only=True))
         progress = json.loads((found / "progress.json").read_text())
         self.step, self.seconds = int(progress["step"]), float(progress["seconds"])
+        self.waited = float(progress["waited"])
 
     def _log(self) -> TextIO:
         """The loss log, open at its end, without lines beyond the checkpoint."""
+        if not self.main:
+            return Path(os.devnull).open("w")
         path = self.out / "loss.jsonl"
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         path.write_text("".join(lines[: self.step]))

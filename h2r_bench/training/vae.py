@@ -7,19 +7,41 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor, nn
 
 from h2r_bench.policies.h2r.config import VAEConfig, from_json, to_json
 from h2r_bench.policies.h2r.files import load_weights, save_weights
-from h2r_bench.policies.h2r.vae import LatentCoder, to_unit, vae_loss
-from h2r_bench.training.loop import Loop, Trainer
+from h2r_bench.policies.h2r.vae import LatentCoder, to_uint8, to_unit, vae_loss
+from h2r_bench.training.board import sheet
+from h2r_bench.training.loop import Batch, Loop, Trainer
+from h2r_bench.types import UInt8Array
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from torch import Tensor
-
     from h2r_bench.policies.h2r.config import VPMConfig
     from h2r_bench.training.frames import Frames
+
+
+SHOWN = 4
+"""Pictures of a sample."""
+
+
+class VAELoss(nn.Module):
+    """The VAE's loss on batches of images."""
+
+    def __init__(self, coder: LatentCoder) -> None:
+        super().__init__()
+        self.coder = coder
+
+    def forward(self, images: Tensor, *, generator: torch.Generator) -> Tensor:
+        """`images`: (N, H, W, 3) uint8."""
+        unit = to_unit(images)
+        config, (height, width) = self.coder.config, unit.shape[2:]
+        shape = (len(unit), config.latent_channels, height // config.stride, width // config.stride)
+        noise = randn_tensor(shape, generator=generator, device=unit.device)
+        return vae_loss(self.coder, unit, noise)
 
 
 def train_vae(config: VPMConfig, frames: Frames, loop: Loop, batch: int, out: Path) -> LatentCoder:
@@ -27,12 +49,17 @@ def train_vae(config: VPMConfig, frames: Frames, loop: Loop, batch: int, out: Pa
     torch.manual_seed(loop.seed)
     coder = LatentCoder(config.vae)
 
-    def loss_of(rng: np.random.Generator, generator: torch.Generator) -> Tensor:
-        images = to_unit(torch.from_numpy(frames.robot[np.sort(rng.integers(len(frames), size=batch))]))
-        noise = torch.randn((batch, *config.latent_shape), generator=generator)
-        return vae_loss(coder, images, noise)
+    def draw(rng: np.random.Generator) -> Batch:
+        return (torch.from_numpy(frames.robot[np.sort(rng.integers(len(frames), size=batch))]),)
 
-    Trainer(coder, loop, out).run(loss_of, "vae")
+    @torch.no_grad()
+    def sample() -> dict[str, UInt8Array]:
+        some = torch.from_numpy(frames.robot[np.linspace(0, len(frames) - 1, SHOWN).astype(int)])
+        device = next(coder.parameters()).device
+        again = to_uint8(coder.decode(coder.encode(to_unit(some.to(device))))).cpu()
+        return {"frames, reconstructions": sheet(some.numpy(), again.numpy())}
+
+    Trainer(VAELoss(coder), loop, out).run(draw, "vae", sample)
     measure_scale(coder, frames)
     save_vae(coder, out)
     return coder

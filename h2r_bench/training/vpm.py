@@ -8,20 +8,22 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from h2r_bench.policies.h2r.unets import temporal_names
 from h2r_bench.policies.h2r.vae import to_unit
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
+from h2r_bench.training.board import sheet
 from h2r_bench.training.cache import filled
 from h2r_bench.training.frames import CACHE
-from h2r_bench.training.loop import Loop, Trainer
+from h2r_bench.training.loop import Batch, Loop, Trainer
 from h2r_bench.training.vae import load_vae
+from h2r_bench.types import UInt8Array
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from h2r_bench.policies.h2r.config import VPMConfig
     from h2r_bench.training.frames import Frames
@@ -43,6 +45,30 @@ class Objective:
     """Share of steps without reference and embedding (classifier-free dropout; the authors' code: 0.1)."""
     motion_weight: float = 1.0
     """How much more the cells count that differ from the reference frame."""
+
+
+class VPMLoss(nn.Module):
+    """Equation 1 on batches of clips."""
+
+    def __init__(self, model: VideoPredictionModel, objective: Objective) -> None:
+        super().__init__()
+        self.model = model
+        self.objective = objective
+
+    def forward(
+        self, human: Tensor, reference: Tensor, robot: Tensor, *, generator: torch.Generator
+    ) -> Tensor:
+        """Frames (B, F, H, W, 3) uint8, latents (B, c, h, w) and (B, F, c, h, w)."""
+        weights = self.objective
+        return self.model.loss(
+            human,
+            reference,
+            robot,
+            generator,
+            last_share=weights.last_share,
+            drop=weights.drop,
+            motion_weight=weights.motion_weight,
+        )
 
 
 def first_stage(config: VPMConfig, vae: Path, loop: Loop) -> VideoPredictionModel:
@@ -72,19 +98,27 @@ def train_vpm(
     latents = cached_latents(model, data, frames)
     span = None if model.temporal else model.config.frames
 
-    def loss_of(rng: np.random.Generator, generator: torch.Generator) -> Tensor:
+    def draw(rng: np.random.Generator) -> Batch:
         drawn = frames.clips(rng, objective.clips, objective.frames, span)
-        return model.loss(
+        return (
             torch.from_numpy(frames.human[drawn.human]),
             torch.from_numpy(latents[drawn.reference]).float(),
             torch.from_numpy(latents[drawn.robot]).float(),
-            generator,
-            last_share=objective.last_share,
-            drop=objective.drop,
-            motion_weight=objective.motion_weight,
         )
 
-    Trainer(model, loop, out).run(loss_of, f"vpm stage {2 if model.temporal else 1}")
+    def sample() -> dict[str, UInt8Array]:
+        drawn = frames.clips(np.random.default_rng(loop.seed), 1, model.config.frames)
+        human, robot = (
+            torch.from_numpy(video[index])
+            for video, index in ((frames.human, drawn.human), (frames.robot, drawn.reference))
+        )
+        device = next(model.parameters()).device
+        made = model.generate(human.to(device), robot.to(device), torch.Generator().manual_seed(0), steps=1)
+        clips = (human[0].numpy(), frames.robot[drawn.robot[0]], made[0].cpu().numpy())
+        return {"human, robot, imagined in one step": sheet(*(clip[::4] for clip in clips))}
+
+    title = f"vpm stage {2 if model.temporal else 1}"
+    Trainer(VPMLoss(model, objective), loop, out).run(draw, title, sample)
     model.save(out)
     return model
 

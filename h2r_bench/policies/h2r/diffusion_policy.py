@@ -8,6 +8,7 @@ import torch
 from diffusers import DDIMScheduler
 from diffusers.models.attention import BasicTransformerBlock
 from diffusers.models.embeddings import TimestepEmbedding, Timesteps
+from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -54,8 +55,9 @@ class DiffusionPolicy(nn.Module):
 
     def loss(self, actions: Tensor, context: Tensor, generator: torch.Generator) -> Tensor:
         """Equation 3 on normalised chunks (B, chunk, action_dim)."""
-        noise = torch.randn(actions.shape, generator=generator)
-        timestep = torch.randint(0, self.config.train_steps, (len(actions),), generator=generator)
+        noise = randn_tensor(actions.shape, generator=generator, device=actions.device)
+        drawn = torch.randint(0, self.config.train_steps, (len(actions),), generator=generator)
+        timestep = drawn.to(actions.device)
         noisy = self.scheduler.add_noise(actions, noise, timestep)
         wanted = target_of(self.config.prediction, self.scheduler, actions, noise, timestep)
         return F.mse_loss(self(noisy, timestep, context), wanted)

@@ -132,9 +132,11 @@ class VideoPredictionModel(nn.Module):
         """
         dropped = bool(torch.rand((), generator=generator) < drop)
         token = self.condition(human, reference, drop=dropped)
-        noise = torch.randn(target.shape, generator=generator)
-        noise += self.config.noise_offset * torch.randn((*target.shape[:3], 1, 1), generator=generator)
-        timestep = self._timesteps(len(target), generator, last_share)
+        device = target.device
+        shared = randn_tensor((*target.shape[:3], 1, 1), generator=generator, device=device)
+        noise = randn_tensor(target.shape, generator=generator, device=device)
+        noise = noise + self.config.noise_offset * shared
+        timestep = self._timesteps(len(target), generator, last_share).to(device)
         change = (target - reference[:, None]).abs().mean(2, keepdim=True)
         if self.config.residual:
             target = target - reference[:, None]
@@ -158,8 +160,9 @@ class VideoPredictionModel(nn.Module):
         """
         batch, frames = human.shape[:2]
         token = self.condition(human, self.vae.encode(to_unit(robot)))
-        noise = randn_tensor((batch, frames, *self.config.latent_shape), generator=generator)
-        last = torch.full((batch,), self.config.noise.train_steps - 1)
+        shape = (batch, frames, *self.config.latent_shape)
+        noise = randn_tensor(shape, generator=generator, device=human.device)
+        last = torch.full((batch,), self.config.noise.train_steps - 1, device=human.device)
         hook = self.st_unet.up_blocks[0].register_forward_hook(_stop)  # type: ignore[index, union-attr]
         try:
             self.denoise(noise, last, token)
@@ -176,7 +179,8 @@ class VideoPredictionModel(nn.Module):
         batch, frames = human.shape[:2]
         reference = self.vae.encode(to_unit(robot))
         token = self.condition(human, reference)
-        latents = randn_tensor((batch, frames, *self.config.latent_shape), generator=generator)
+        shape = (batch, frames, *self.config.latent_shape)
+        latents = randn_tensor(shape, generator=generator, device=human.device)
         self.scheduler.set_timesteps(steps)
         for timestep in self.scheduler.timesteps:
             output = self.denoise(latents, timestep.expand(batch), token)

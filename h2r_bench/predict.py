@@ -1,0 +1,183 @@
+"""See what the video prediction model imagines: `python -m h2r_bench.predict --task pick_place`.
+
+The paper's Figure 5: the human video, the true robot video, and predictions after one and after thirty
+denoising steps, as a picture and as a film, with PSNR and SSIM against the truth. The prediction that the
+first robot frame stays is measured beside them: whoever is not better has imagined nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+import tyro
+from PIL import Image, ImageDraw, ImageFont
+from rich.console import Console
+from rich.progress import track
+
+from h2r_bench.datasets.video import write_video
+from h2r_bench.metrics import Likeness, likeness
+from h2r_bench.policies.h2r.vpm import VideoPredictionModel
+from h2r_bench.types import CONTROL_HZ, Episode, UInt8Array
+
+STAYS = "first frame stays"
+COLUMNS = 6
+"""Moments of the picture."""
+_MARGIN = 92
+"""Room for the names of the rows [pixels]."""
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """Imagine robot videos from human ones, and compare them with the true ones."""
+
+    task: str = "pick_place"
+    """Name of a task."""
+    seed: int = 0
+    """Of the episode; the same seed, the same pictures."""
+    episodes: int = 1
+    """How many, with seeds from `--seed` on; the figures are means over all."""
+    steps: tuple[int, ...] = (1, 30)
+    """Numbers of denoising steps to show."""
+    start: float = 0.15
+    """Where the clip begins, as a share of the episode."""
+    weights: Path | None = None
+    """Folder of a VPM or an agent, instead of the shipped one."""
+    out: Path = Path("runs/predict")
+    """Folder of picture, film and figures."""
+
+    def __post_init__(self) -> None:
+        if self.seed < 0 or self.episodes < 1:
+            raise ValueError("--seed is at least 0, --episodes at least 1")
+        if not self.steps or min(self.steps) < 1:
+            raise ValueError("--steps names numbers of denoising steps, each at least 1")
+        if not 0.0 <= self.start < 1.0:
+            raise ValueError(f"--start is a share of the episode, 0 to below 1, got {self.start}")
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """One clip: what was shown, what was true, what was imagined."""
+
+    human: UInt8Array
+    """Shape (T, H, W, 3)."""
+    robot: UInt8Array
+    """Shape (T, H, W, 3): the truth."""
+    predicted: dict[int, UInt8Array]
+    """Number of denoising steps to a clip (T, H, W, 3)."""
+
+    @property
+    def rows(self) -> dict[str, UInt8Array]:
+        """All clips by name, in the order of the picture."""
+        steps = {f"{count} step" + "s" * (count > 1): clip for count, clip in self.predicted.items()}
+        return {"human": self.human, "robot": self.robot, **steps}
+
+
+def imagine(model: VideoPredictionModel, episode: Episode, config: PredictConfig) -> Imagined:
+    """Predict one clip of `episode`; the noise follows from the seed."""
+    length = model.config.frames
+    first = min(round(config.start * len(episode)), max(0, len(episode) - length))
+    steps = np.minimum(np.arange(first, first + length), len(episode) - 1)
+    human, reference = (
+        torch.from_numpy(episode.human[steps][None]),
+        torch.from_numpy(episode.robot[first][None]),
+    )
+    predicted = {
+        count: model.generate(human, reference, torch.Generator().manual_seed(config.seed), count)[0].numpy()
+        for count in config.steps
+    }
+    return Imagined(episode.human[steps], episode.robot[steps], predicted)
+
+
+def measure(imagined: Imagined) -> dict[str, Likeness]:
+    """Each prediction, and the one that nothing moves, against the truth."""
+    stays = np.repeat(imagined.robot[:1], len(imagined.robot), axis=0)
+    clips = {name: clip for name, clip in imagined.rows.items() if name not in ("human", "robot")}
+    return {name: likeness(clip, imagined.robot) for name, clip in {**clips, STAYS: stays}.items()}
+
+
+def picture(imagined: Imagined) -> UInt8Array:
+    """Rows of moments with their names, shape (H, W, 3)."""
+    moments = np.linspace(0, len(imagined.robot) - 1, COLUMNS).astype(int)
+    strips = []
+    for name, clip in imagined.rows.items():
+        strip = np.concatenate(list(clip[moments]), axis=1)
+        label = Image.new("RGB", (_MARGIN, strip.shape[0]), (255, 255, 255))
+        ImageDraw.Draw(label).text(
+            (6, strip.shape[0] // 2 - 8), name, (20, 20, 20), ImageFont.load_default(14)
+        )
+        strips.append(np.concatenate([np.asarray(label), strip], axis=1))
+    return np.concatenate(strips)
+
+
+def film(imagined: Imagined) -> UInt8Array:
+    """All rows side by side, shape (T, H, W, 3)."""
+    return np.concatenate(list(imagined.rows.values()), axis=2)
+
+
+def predict(config: PredictConfig) -> dict[str, Likeness]:
+    """Imagine, write picture, film and figures of the first episode, and return the mean figures."""
+    from h2r_bench.envs.recording import record_episode
+
+    model = load(config.weights)
+    found: list[dict[str, Likeness]] = []
+    seeds = range(config.seed, config.seed + config.episodes)
+    for seed in track(seeds, "imagining", console=Console(stderr=True)):
+        episode = record_episode(config.task, seed, image_size=model.config.image_size)
+        imagined = imagine(model, episode, config)
+        found.append(measure(imagined))
+        if seed == config.seed:
+            write(config.out / f"{config.task}_{seed}", imagined)
+    means = {name: _mean([each[name] for each in found]) for name in found[0]}
+    record = {"task": config.task, "seed": config.seed, "episodes": config.episodes}
+    figures = {name: asdict(value) for name, value in means.items()}
+    (config.out / f"{config.task}_{config.seed}.json").write_text(
+        json.dumps({**record, **figures}, indent=1) + "\n"
+    )
+    return means
+
+
+def load(weights: Path | None) -> VideoPredictionModel:
+    """The VPM in folder `weights`; the shipped one without."""
+    from h2r_bench.policies.h2r.agent import SHIPPED
+
+    return VideoPredictionModel.load(weights or SHIPPED)
+
+
+def write(stem: Path, imagined: Imagined) -> None:
+    """Write `stem`.png and `stem`.mp4."""
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    iio.imwrite(stem.with_suffix(".png"), picture(imagined))
+    write_video(stem.with_suffix(".mp4"), film(imagined), CONTROL_HZ)
+
+
+def _mean(values: Sequence[Likeness]) -> Likeness:
+    return Likeness(
+        float(np.mean([value.psnr for value in values])), float(np.mean([value.ssim for value in values]))
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command line."""
+    try:
+        config = tyro.cli(PredictConfig, prog="python -m h2r_bench.predict", description=__doc__, args=argv)
+        means = predict(config)
+    except (ValueError, RuntimeError, OSError, ModuleNotFoundError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    for name, value in means.items():
+        print(f"{name:18}  PSNR {value.psnr:5.2f} dB  SSIM {value.ssim:.3f}")
+    print(config.out / f"{config.task}_{config.seed}.png")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
