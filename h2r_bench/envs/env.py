@@ -158,7 +158,6 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         self.trace: list[Snapshot] = [self.simulation.snapshot()]
         self.horizon = len(self.demonstration) + round(EXTRA_SECONDS * CONTROL_HZ)
         self._padded = self.demonstration.clip(0, self.horizon + CLIP_LENGTH)
-        self._padded.flags.writeable = False  # observations are windows into it
         self._image, self._live = None, True
         info = {"demonstration": self.demonstration, "instruction": self.instruction, **self._verdict()}
         return self._observe(), info
@@ -268,7 +267,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             return {**common, **self._task_state()}
         return {
             "image": self._robot_image(),
-            "human_clip": self._padded[self.steps_taken : self.steps_taken + CLIP_LENGTH],
+            "human_clip": self._padded[self.steps_taken : self.steps_taken + CLIP_LENGTH].copy(),
             **common,
         }
 
