@@ -14,6 +14,7 @@ from h2r_bench.envs.control import InverseKinematics
 from h2r_bench.envs.demonstrator import from_action, to_action
 from h2r_bench.envs.film import Film, film
 from h2r_bench.envs.hand import HandPuppet
+from h2r_bench.envs.memory import release_freed
 from h2r_bench.envs.pairing import Pair, draw_pair
 from h2r_bench.envs.scene import Stage
 from h2r_bench.envs.script import BRISK, ScriptPlayer, Style, set_clock
@@ -229,6 +230,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         """The stage in use when it fits, else a new one."""
         if self._stage is None or self._stage.kinds != kinds:
             self.close()
+            self._stage = None
+            release_freed()
             self._stage = Stage(kinds)
         return self._stage
 
