@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -27,6 +28,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from h2r_bench.datasets import DatasetMeta, EpisodeStore
 from h2r_bench.datasets.lock import hold
+from h2r_bench.datasets.staging import stage
 from h2r_bench.registry import UnknownNameError
 
 if TYPE_CHECKING:
@@ -170,9 +172,9 @@ def record(asked: Order) -> Episode:
     raise NoSceneError(f"no scene of {asked.task} worked out for episode {asked.index}")
 
 
-def record_into(root: Path, asked: Order, recorder: Callable[[Order], Episode] = record) -> Order:
+def record_into(root: Path, meta: DatasetMeta, asked: Order, recorder: Callable[[Order], Episode]) -> Order:
     """Record one episode, to be published later; returns what was asked."""
-    EpisodeStore.open(root).write(asked.index, recorder(asked))
+    stage(root, asked.index, recorder(asked), meta)
     return asked
 
 
@@ -194,7 +196,7 @@ def collect(config: CollectConfig, world: int, recorder: Callable[[Order], Episo
             there = config.episodes - len(wanted)
             bar = progress.add_task("episodes", total=config.episodes, completed=there)
             started = time.monotonic()
-            for done, _ in enumerate(_run(config.out, config.workers, wanted, recorder), start=1):
+            for done, _ in enumerate(_run(store, config.workers, wanted, recorder), start=1):
                 rate = 60.0 * done / (time.monotonic() - started)
                 progress.update(bar, advance=1, description=f"episodes ({rate:.0f}/min)")
                 store.publish(partial=False)
@@ -208,11 +210,11 @@ def recipe(config: CollectConfig) -> dict[str, object]:
 
 
 def _run(
-    root: Path, workers: int, wanted: list[Order], recorder: Callable[[Order], Episode]
+    store: EpisodeStore, workers: int, wanted: list[Order], recorder: Callable[[Order], Episode]
 ) -> Iterator[Order]:
     """Record what is `wanted`, in whatever order it gets done."""
     if workers == 1:
-        yield from (record_into(root, asked, recorder) for asked in wanted)
+        yield from (record_into(store.root, store.meta, asked, recorder) for asked in wanted)
         return
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker)
@@ -221,7 +223,7 @@ def _run(
         # Few at a time, so that what waits to be published stays few.
         while True:
             for asked in queue:
-                running.add(pool.submit(record_into, root, asked, recorder))
+                running.add(pool.submit(record_into, store.root, store.meta, asked, recorder))
                 if len(running) >= 2 * workers:
                     break
             if not running:
@@ -306,7 +308,13 @@ def _replay_one(folder: Path, position: int) -> str:
     """Why the actions of one episode failed; empty when they succeeded."""
     from h2r_bench.envs.replaying import replay_episode
 
-    return replay_episode(EpisodeStore.open(folder)[position]).failure
+    return replay_episode(_opened(folder)[position]).failure
+
+
+@lru_cache(maxsize=1)
+def _opened(folder: Path) -> EpisodeStore:
+    """The dataset in `folder`, opened once in each worker."""
+    return EpisodeStore.open(folder)
 
 
 def import_hdf5(config: CollectConfig) -> str:

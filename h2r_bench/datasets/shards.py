@@ -57,11 +57,16 @@ def published(rows: Sequence[dict[str, Any]]) -> Published:
     return Published(len(rows), last["dataset_to_index"], shard + 1)
 
 
-def read_rows(root: Path, columns: list[str] | None = None) -> list[dict[str, Any]]:
-    """The rows of all shards of `meta/episodes`, in order. Raises DatasetError for a damaged file."""
+def read_rows(root: Path, *, statistics: bool) -> list[dict[str, Any]]:
+    """The rows of all shards of `meta/episodes`, in order, with or without the columns `stats/...`.
+
+    Raises DatasetError for a damaged file.
+    """
     rows: list[dict[str, Any]] = []
     for path in sorted((root / "meta/episodes").glob("chunk-*/file-*.parquet")):
         try:
+            names = pq.read_schema(path).names
+            columns = [name for name in names if statistics or not name.startswith("stats/")]
             rows += pq.read_table(path, columns=columns).to_pylist()
         except (OSError, pa.ArrowException) as error:
             raise DatasetError(f"{path} cannot be read: {error}") from None
@@ -198,7 +203,7 @@ def _statistics(arrays: dict[str, Any], facts: dict[str, Any]) -> dict[str, Any]
 
 def write_summary(root: Path, meta: DatasetMeta) -> None:
     """meta/info.json and meta/stats.json as of what is published."""
-    rows = read_rows(root)
+    rows = read_rows(root, statistics=True)
     done = published(rows)
     if rows:
         keys = [*(column for column, _ in ARRAYS.values()), *VIDEO_KEYS.values()]

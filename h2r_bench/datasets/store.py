@@ -40,12 +40,11 @@ class EpisodeStore:
         self._load()
 
     def _load(self) -> None:
-        rows = shards.read_rows(self.root)
+        rows = self._rows = shards.read_rows(self.root, statistics=False)
         self._done = shards.published(rows)
         shard_of = [r["data/chunk_index"] * SHARDS_PER_CHUNK + r["data/file_index"] for r in rows]
         starts = {shard: position for position, shard in reversed(list(enumerate(shard_of)))}
         self._place = [(shard, position - starts[shard]) for position, shard in enumerate(shard_of)]
-        self._rows = [{key: row[key] for key in row if not key.startswith("stats/")} for row in rows]
 
     @classmethod
     def create(cls, root: Path, meta: DatasetMeta) -> EpisodeStore:

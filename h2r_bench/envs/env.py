@@ -319,7 +319,7 @@ def _checked_action(action: ArrayLike) -> Float32Array:
     array = np.asarray(action, np.float32)
     if array.shape != (ACTION_DIM,):
         raise ValueError(f"an action has shape ({ACTION_DIM},), got {array.shape}")
-    if not math.isfinite(sum(array.tolist())):
+    if not all(map(math.isfinite, array.tolist())):
         raise ValueError(f"an action must be finite, got {array}")
     return array
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from h2r_bench.envs.control import InverseKinematics
 from h2r_bench.envs.demonstrator import from_action
-from h2r_bench.envs.recording import draw_episode, frames_per_step
+from h2r_bench.envs.recording import draw_episode
 from h2r_bench.envs.simulation import PhysicsError, Simulation
 from h2r_bench.types import Episode
 
@@ -39,7 +39,7 @@ def replay_episode(episode: Episode) -> Replay:
     simulation = Simulation(pair.stage, InverseKinematics(), task.limits)
     simulation.reset(pair.robot_scene, task.start_pose(pair.robot_scene, pair.goal, pair.style))
     trace, drift = [simulation.snapshot()], 0.0
-    every = frames_per_step(round(len(episode) / len(drawn.rollout)) * 10.0)
+    every = len(episode) // len(drawn.rollout)
     for state, action in zip(episode.state[::every], episode.action[::every], strict=True):
         drift = max(drift, float(np.linalg.norm(trace[-1].tool_position - state[:3])))
         try:

@@ -22,7 +22,6 @@ from typing import Literal, TextIO
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save_file
@@ -30,6 +29,11 @@ from torch import Tensor, nn
 
 from h2r_bench.training.board import Board
 from h2r_bench.types import UInt8Array
+
+try:
+    from accelerate import Accelerator
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError("training needs accelerate: pip install 'h2r-bench[train]'") from error
 
 
 class TrainingStoppedError(RuntimeError):
