@@ -88,7 +88,7 @@ def test_recorded_actions_replay_to_success() -> None:
         pair.rollout.clock,
     )
     np.testing.assert_array_equal(again.action, pair.rollout.action)
-    np.testing.assert_array_equal(again.qpos, pair.rollout.qpos)
+    np.testing.assert_array_equal(again.film, pair.rollout.film)
 
 
 @pytest.mark.parametrize("shift", [0.0, 3.0])

@@ -22,8 +22,6 @@ class PhaseMismatchError(ValueError):
 class Rollout:
     """One play of a script: T control steps, T + 1 snapshots."""
 
-    qpos: FloatArray
-    """Shape (T, nq): joint positions before each action, enough to draw it again."""
     state: Float32Array
     """Shape (T, 10)."""
     action: Float32Array
@@ -74,11 +72,11 @@ def play(
     if len(clock.motion) != len(waypoints):
         raise PhaseMismatchError(f"a clock of {len(clock.motion)} phases for a script of {len(waypoints)}")
     player = ScriptPlayer(start, waypoints, clock, style)
-    trace, qpos, states, actions, film = [snapshot], [], [], [], []
+    trace, states, actions, film = [snapshot], [], [], []
     failed = ""
     for _ in range(clock.total + HOLD_STEPS):
         action = to_action(*player.next(snapshot))
-        qpos.append(simulation.data.qpos.copy())
+        film.append(simulation.data.qpos.copy())
         states.append(simulation.state())
         actions.append(action)
         try:
@@ -87,9 +85,9 @@ def play(
         except PhysicsError:
             failed = "physics"
             break
-        film += [qpos[-1], *simulation.passed]
+        film += simulation.passed
         snapshot = simulation.snapshot()
         trace.append(snapshot)
     judgement = task.judge(trace, scene, goal) if not failed else Judgement(False, 0.0, failed)
-    arrays = (np.array(qpos), np.array(states), np.array(actions))
+    arrays = (np.array(states), np.array(actions))
     return Rollout(*arrays, tuple(trace), clock, judgement, np.array(film))
