@@ -1,7 +1,14 @@
 """Sizes of every learned part. A preset is a value; no code asks which one it is.
 
-Latents are `image / 2^3` on a side, so 16x16 at 128x128. The paper's UNets have four levels; on latents
-that small the first up-sampling layer would put out 4x4, so `COMPACT` has three and it puts out 8x8.
+Where `COMPACT` leaves the paper, whose four-level UNets start from Stable Diffusion's weights:
+
+- Latents are 16x16 at 128x128 and the UNets have two levels, 16x16 and 8x8. Their first up-sampling layer
+  works at 8x8 and puts out 16x16; with four levels it would put out 4x4.
+- The behaviour extractor has the paper's four convolutions. On 128x128 images they reach 8x8, so what they
+  find is added there and not after `conv_in`. No skip connection leads around the first up-sampling layer
+  with it: whatever the video is to show of the human has to be in the features that the action decoder reads.
+- The ST-UNet gets the reference frame's latents beside the noise as well. Copying the background through
+  attention alone is what Stable Diffusion's weights bring along, and takes long to learn from scratch.
 """
 
 from __future__ import annotations
@@ -42,10 +49,12 @@ class VAEConfig:
 class UNetConfig:
     """The S-UNet, and the S-layers of the ST-UNet alike."""
 
-    channels: tuple[int, ...] = (32, 64, 128)
+    channels: tuple[int, ...] = (32, 128)
     """Width of each level; each but the last halves the resolution."""
     layers: int = 1
     """Blocks (residual + attention) in each level."""
+    attention: tuple[bool, ...] = (False, True)
+    """Which levels have attention. Stable Diffusion's lowest has none, here it is the highest."""
     heads: int = 2
     """Attention heads."""
     groups: int = 16
@@ -53,15 +62,24 @@ class UNetConfig:
     token_dim: int = 64
     """Width of the image embedding that cross-attention sees."""
 
+    def __post_init__(self) -> None:
+        if len(self.attention) != len(self.channels):
+            raise ValueError(f"attention is said for {len(self.attention)} of {len(self.channels)} levels")
+
 
 @dataclass(frozen=True)
 class BehaviorConfig:
     """The behaviour extractor: 4x4 convolutions of stride 2 on the human's frames."""
 
-    channels: tuple[int, ...] = (16, 32, 64)
-    """Width of each convolution. The paper has four; three reach 16x16 from 128x128."""
-    init_std: float = 0.05
-    """Standard deviation of the Gaussian the convolutions start from."""
+    channels: tuple[int, ...] = (16, 32, 64, 128)
+    """Width of each convolution."""
+    init_gain: float = 2.0
+    """Variance of the Gaussian the convolutions start from, times their number of inputs."""
+    groups: int = 8
+    """Groups of a normalisation after each convolution, 0 for none as in the paper. With it a model that
+    starts from nothing finds the hand in half as many frames."""
+    level: int = 1
+    """Level of the ST-UNet that the projection is added to; 0 is after `conv_in`, as in the paper."""
 
 
 @dataclass(frozen=True)
@@ -93,8 +111,12 @@ class VPMConfig:
     residual: bool = False
     """Whether latents are generated as their difference from the reference frame's. The paper generates the
     frames themselves; a short training from scratch with this on learnt to leave the arm where it was."""
+    reference_input: bool = True
+    """Whether the ST-UNet gets the reference frame's latents beside the noise, not through attention alone."""
     noise_offset: float = 0.05
     """Noise shared by all cells of a latent channel in training, as in the authors' code."""
+    feature_pool: int = 2
+    """Side of the squares of cells that features are averaged over [cells]."""
     token_pool: int = 4
     """Side of the grid of pooled latents that the image embedding is a projection of."""
 
@@ -108,7 +130,7 @@ class VPMConfig:
     def feature_shape(self) -> tuple[int, int, int]:
         """Shape (channels, height, width) of one frame's feature map after the first up-sampling layer."""
         _, height, width = self.latent_shape
-        shrink = 2 ** (len(self.unet.channels) - 2)
+        shrink = self.feature_pool * 2 ** (len(self.unet.channels) - 2)
         return self.unet.channels[-1], -(-height // shrink), -(-width // shrink)
 
 
@@ -165,8 +187,17 @@ PAPER = H2RConfig(
         vae=VAEConfig(
             patch=1, channels=(128, 256, 512, 512), layers=2, latent_channels=4, groups=32, scale=0.18215
         ),
-        unet=UNetConfig(channels=(320, 640, 1280, 1280), layers=2, heads=8, groups=32, token_dim=768),
-        behavior=BehaviorConfig(channels=(16, 32, 96, 256)),
+        unet=UNetConfig(
+            channels=(320, 640, 1280, 1280),
+            layers=2,
+            attention=(True, True, True, False),
+            heads=8,
+            groups=32,
+            token_dim=768,
+        ),
+        behavior=BehaviorConfig(channels=(16, 32, 96, 256), groups=0, level=0),
+        reference_input=False,
+        feature_pool=1,
     ),
     decoder=DecoderConfig(
         feature_shape=(1280, 8, 14),

@@ -62,19 +62,27 @@ class VideoPredictionModel(nn.Module):
         self.temporal = temporal
         self.vae = LatentCoder(config.vae).requires_grad_(False)
         self.image_encoder = ImageEncoder(config)
-        self.behavior = BehaviorExtractor(config.behavior, config.unet.channels[0])
+        level = config.behavior.level
+        self.behavior = BehaviorExtractor(config.behavior, config.unet.channels[max(0, level - 1)])
         self.s_unet = build_spatial(config)
-        spatial = build_spatial(config)
+        spatial = build_spatial(config, reference_input=config.reference_input)
         self.st_unet: nn.Module = build_spatial_temporal(config, spatial) if temporal else spatial
         self.scheduler = _scheduler(config)
         self._bank: Bank = {}
         self._behavior: Tensor | None = None
+        self._reference: Tensor | None = None
         self._connect()
 
     def _connect(self) -> None:
         install(self.s_unet, ReferenceWriter, self._bank)
         install(self.st_unet, ReferenceReader, self._bank)
-        self.st_unet.conv_in.register_forward_hook(self._add_behavior)  # type: ignore[union-attr]
+        self._entrance().register_forward_hook(self._add_behavior)
+
+    def _entrance(self) -> nn.Module:
+        """The layer of the ST-UNet to whose output the behaviour extractor's features are added."""
+        level, unet = self.config.behavior.level, self.st_unet
+        entrance: nn.Module = unet.down_blocks[level - 1].downsamplers[0] if level else unet.conv_in  # type: ignore[index, union-attr, assignment]
+        return entrance
 
     def _add_behavior(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
         return output if self._behavior is None else output + self._behavior
@@ -96,6 +104,7 @@ class VideoPredictionModel(nn.Module):
         """
         self._bank.clear()
         self._behavior = self.behavior(to_unit(human.flatten(0, 1)))
+        self._reference = torch.zeros_like(reference) if drop else reference
         token: Tensor = self.image_encoder(reference)
         if drop:
             return torch.zeros_like(token)
@@ -106,6 +115,8 @@ class VideoPredictionModel(nn.Module):
         """The ST-UNet's output for `noisy` (B, F, c, h, w) at `timestep` (B,), the condition prepared."""
         batch, frames = noisy.shape[:2]
         tokens = token.repeat_interleave(frames, 0)
+        if self.config.reference_input and self._reference is not None:
+            noisy = torch.cat([noisy, self._reference[:, None].expand_as(noisy)], dim=2)
         if isinstance(self.st_unet, UNetMotionModel):
             out: Tensor = self.st_unet(noisy.transpose(1, 2), timestep, tokens).sample.transpose(1, 2)
             return out
@@ -167,8 +178,8 @@ class VideoPredictionModel(nn.Module):
         try:
             self.denoise(noise, last, token)
         except _FirstUpBlockDone as done:
-            features: Tensor = done.features.unflatten(0, (batch, frames))
-            return features
+            features = F.avg_pool2d(done.features, self.config.feature_pool)
+            return features.unflatten(0, (batch, frames))
         finally:
             hook.remove()
         raise RuntimeError("the ST-UNet has no up-sampling layer")
