@@ -40,7 +40,7 @@ class TrainVAE:
     """Sizes of the model."""
     batch: int = 8
     """Images in a batch."""
-    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=2e-3))
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
     def __post_init__(self) -> None:
         self.loop.check()
@@ -65,7 +65,7 @@ class TrainVPM:
     preset: str = "compact"
     """Sizes of the model (stage 1; stage 2 takes them from `--init`)."""
     objective: tyro.conf.OmitArgPrefixes[Objective] = field(default_factory=Objective)
-    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=1e-3))
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
     def __post_init__(self) -> None:
         self.loop.check()

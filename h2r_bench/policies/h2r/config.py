@@ -112,7 +112,7 @@ class VPMConfig:
     """Whether latents are generated as their difference from the reference frame's. The paper generates the
     frames themselves; a short training from scratch with this on learnt to leave the arm where it was."""
     reference_input: bool = True
-    """Whether the ST-UNet gets the reference frame's latents beside the noise, not through attention alone."""
+    """Whether the ST-UNet gets the reference frame's latents beside the noise as well."""
     noise_offset: float = 0.05
     """Noise shared by all cells of a latent channel in training, as in the authors' code."""
     feature_pool: int = 2
