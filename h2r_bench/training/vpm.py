@@ -35,15 +35,15 @@ Train = Literal["temporal", "all"]
 class Objective:
     """What a batch is and how its loss is weighted."""
 
-    clips: int = 12
+    clips: int = 8
     """Clips in a batch; each runs the S-UNet once."""
-    frames: int = 4
+    frames: int = 6
     """Frames of each clip: future frames of one reference in stage one, consecutive ones in stage two."""
-    last_share: float = 0.5
+    last_share: float = 0.8
     """Share of the clips at the last timestep, where features are read."""
     drop: float = 0.05
     """Share of steps without reference and embedding (classifier-free dropout; the authors' code: 0.1)."""
-    motion_weight: float = 1.0
+    motion_weight: float = 2.0
     """How much more the cells count that differ from the reference frame."""
 
 

@@ -32,7 +32,7 @@ class VAEConfig:
     """Width of each level; each but the last halves the resolution."""
     layers: int = 1
     """Residual layers in each level."""
-    latent_channels: int = 8
+    latent_channels: int = 12
     """Channels of a latent."""
     groups: int = 16
     """Groups of the group normalisation."""
@@ -49,7 +49,7 @@ class VAEConfig:
 class UNetConfig:
     """The S-UNet, and the S-layers of the ST-UNet alike."""
 
-    channels: tuple[int, ...] = (32, 128)
+    channels: tuple[int, ...] = (32, 96)
     """Width of each level; each but the last halves the resolution."""
     layers: int = 1
     """Blocks (residual + attention) in each level."""
@@ -138,7 +138,7 @@ class VPMConfig:
 class DecoderConfig:
     """The action decoder: Video Former and diffusion policy (paper, section 4.2)."""
 
-    feature_shape: tuple[int, int, int] = (128, 8, 8)
+    feature_shape: tuple[int, int, int] = (96, 8, 8)
     """Shape (channels, height, width) of the VPM's features of one frame."""
     frames: int = 16
     """Frames the features come in."""
