@@ -1,4 +1,4 @@
-"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|probe|pack ...`.
+"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|probe|ruler|pack ...`.
 
 Every run writes its resolved settings (`run.json`), its loss (`loss.jsonl`) and checkpoints into `--out`; the
 same command goes on where an interrupted run stopped.
@@ -6,26 +6,33 @@ same command goes on where an interrupted run stopped.
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tyro
 from rich.console import Console
 from rich.progress import Progress
 
+from h2r_bench.datasets import EpisodeStore
 from h2r_bench.policies.h2r.config import PRESETS, H2RConfig, to_json
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.registry import UnknownNameError
+from h2r_bench.ruler import off_by
 from h2r_bench.training.decoder import train_decoder
 from h2r_bench.training.frames import Frames, load_frames
+from h2r_bench.training.held_out import held_out
 from h2r_bench.training.loop import Loop, TrainingStoppedError
 from h2r_bench.training.pack import pack
-from h2r_bench.training.probe import probe_vpm
+from h2r_bench.training.probe import probe_features
 from h2r_bench.training.record import finish_run, start_run
+from h2r_bench.training.ruler import train_ruler
 from h2r_bench.training.vae import train_vae
-from h2r_bench.training.vpm import Objective, first_stage, second_stage, train_vpm
+from h2r_bench.training.vpm import Objective, first_stage, second_stage, train_vpm, untrained
 
 
 @dataclass(frozen=True)
@@ -105,18 +112,41 @@ class ProbeVPM:
 
     data: Path
     """Folder of the paired episodes that the probe learns from."""
-    held: Path
-    """Folder of other episodes, on which it is measured."""
     vpm: Path
     """Run of the VPM."""
     out: Path
     """Folder of this run."""
+    tasks: tuple[str, ...] = ("push_pull", "pick_place", "rotation")
+    """Tasks on whose held-out episodes it is measured, each by itself."""
+    held: Path | None = None
+    """Measure on the dataset in this folder instead."""
+    episodes: int = 20
+    """Held-out episodes of each task, recorded at once."""
+    features: Literal["trained", "untrained", "untrained_seeing"] = "trained"
+    """Of the VPM as it was trained, or at its initial parameters; seeing: with a projection of the behaviour
+    extractor that is drawn from a Gaussian, for at zero an untrained model does not see the human at all."""
     clips: int = 400
-    """Clips to learn from; a quarter as many are measured."""
+    """Clips to learn from; a quarter as many are measured of each task."""
     steps: int = 1500
     """Steps of the probe's training."""
     seed: int = 0
     """Of the clips, the noise and the probe."""
+
+
+@dataclass(frozen=True)
+class TrainRuler:
+    """The ruler: finds the tool centre in pictures of the robot, to measure predicted ones."""
+
+    data: Path
+    """Folder of the paired episodes."""
+    out: Path
+    """Folder of this run."""
+    batch: int = 32
+    """Images in a batch."""
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=0.01))
+
+    def __post_init__(self) -> None:
+        self.loop.check()
 
 
 @dataclass(frozen=True)
@@ -138,6 +168,7 @@ Job = (
     | Annotated[TrainVPM, tyro.conf.subcommand("vpm")]
     | Annotated[TrainDecoder, tyro.conf.subcommand("decoder")]
     | Annotated[ProbeVPM, tyro.conf.subcommand("probe")]
+    | Annotated[TrainRuler, tyro.conf.subcommand("ruler")]
     | Annotated[Pack, tyro.conf.subcommand("pack")]
 )
 
@@ -189,13 +220,40 @@ def run_decoder(job: TrainDecoder, command: list[str]) -> None:
 
 
 def run_probe(job: ProbeVPM, command: list[str]) -> None:
-    """Print what a probe reads from held-out features."""
+    """Print what a probe reads from held-out features, and write it to `out`/probe.json."""
     vpm = VideoPredictionModel.load(job.vpm)
-    train, held = (_frames(folder, vpm.config.image_size) for folder in (job.data, job.held))
-    reading = probe_vpm(vpm, train, held, clips=job.clips, steps=job.steps, seed=job.seed, out=job.out)
-    x, y, z = reading.axes_mm
-    position = f"position {reading.position_mm:.1f} mm (x {x:.1f}, y {y:.1f}, z {z:.1f})"
-    print(f"{position}, gripper {reading.gripper:.1%}")
+    size = vpm.config.image_size
+    if job.features != "trained":
+        vpm = untrained(vpm, seeing=job.features == "untrained_seeing", seed=job.seed)
+    held = {"held": _frames(job.held, size)} if job.held else {}
+    held |= {name: held_out(name, job.episodes, size) for name in job.tasks if not job.held}
+    readings = probe_features(
+        vpm.features,
+        _frames(job.data, size),
+        held,
+        length=vpm.config.frames,
+        clips=job.clips,
+        steps=job.steps,
+        seed=job.seed,
+    )
+    job.out.mkdir(parents=True, exist_ok=True)
+    record = {"command": shlex.join(command), **{name: asdict(each) for name, each in readings.items()}}
+    (job.out / "probe.json").write_text(json.dumps(record, indent=1) + "\n")
+    for name, reading in readings.items():
+        x, y, z = reading.axes_mm
+        position = f"position {reading.position_mm:.1f} mm (x {x:.1f}, y {y:.1f}, z {z:.1f})"
+        print(f"{name:16} {position}, gripper {reading.gripper:.1%}")
+
+
+def run_ruler(job: TrainRuler, command: list[str]) -> None:
+    """Train the ruler and say how well it finds the tool in held-out true frames."""
+    size = EpisodeStore.open(job.data).meta.image_size
+    start_run(job.out, job, {}, command, None)
+    ruler = train_ruler(_frames(job.data, size), size, job.loop, job.batch, job.out)
+    finish_run(job.out)
+    held = held_out("pick_place", 10, size)
+    off = off_by(ruler, np.asarray(held.robot), held.state)
+    print(f"held-out true frames of pick_place: median {np.median(off):.2f} pixels")
 
 
 def run_pack(job: Pack, command: list[str]) -> None:
@@ -209,6 +267,7 @@ RUNNERS: dict[type, Any] = {
     TrainVPM: run_vpm,
     TrainDecoder: run_decoder,
     ProbeVPM: run_probe,
+    TrainRuler: run_ruler,
     Pack: run_pack,
 }
 

@@ -103,7 +103,7 @@ class Trainer:
         self.loop = loop
         self.out = out
         self.trained = {name: p for name, p in loss.named_parameters() if p.requires_grad}
-        self.optimizers = _optimizers(list(self.trained.values()), loop)
+        self.optimizers = make_optimizers(list(self.trained.values()), loop)
         self.ema = {name: p.detach().clone() for name, p in self.trained.items()}
         self.step = 0
         self.seconds = 0.0
@@ -270,7 +270,7 @@ class Trainer:
         return path.open("a")
 
 
-def _optimizers(parameters: list[nn.Parameter], loop: Loop) -> list[torch.optim.Optimizer]:
+def make_optimizers(parameters: list[nn.Parameter], loop: Loop) -> list[torch.optim.Optimizer]:
     """One for weights of two or more axes, one for the others; each only where there are any."""
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]
     others = [parameter for parameter in parameters if parameter.ndim <= 1]
