@@ -14,7 +14,7 @@ from h2r_bench.policies.h2r.unets import temporal_names
 from h2r_bench.policies.h2r.vae import to_unit
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.training.board import sheet
-from h2r_bench.training.cache import filled
+from h2r_bench.training.cache import Kept
 from h2r_bench.training.frames import CACHE
 from h2r_bench.training.loop import Batch, Loop, Trainer
 from h2r_bench.training.vae import load_vae
@@ -138,19 +138,18 @@ def train_vpm(
     return model
 
 
-def cached_latents(model: VideoPredictionModel, data: Path, frames: Frames) -> NDArray[np.float16]:
-    """The latents (N, c, h, w) of all robot frames, computed once per VAE and kept in the dataset's cache."""
+def cached_latents(model: VideoPredictionModel, data: Path, frames: Frames) -> Kept:
+    """The latents (N, c, h, w) of the robot's frames, each computed once per VAE, in the dataset's cache."""
     folder = data / CACHE
     folder.mkdir(exist_ok=True)
-    key = hash_of_vae(model)
+    path = folder / f"latents_{hash_of_vae(model)}_{len(frames)}.npy"
 
     @torch.no_grad()
-    def encode(some: slice) -> NDArray[np.float16]:
-        images = to_unit(torch.from_numpy(np.array(frames.robot[some])))
-        return model.vae.encode(images).numpy().astype(np.float16)
+    def encode(index: NDArray[np.int64]) -> NDArray[np.float16]:
+        images = to_unit(torch.from_numpy(frames.robot[index]).to(model.vae.scale.device))
+        return model.vae.encode(images).cpu().numpy().astype(np.float16)
 
-    path = folder / f"latents_{key}_{len(frames)}.npy"
-    return filled(path, (len(frames), *model.config.latent_shape), 64, encode, "latents")
+    return Kept(path, (len(frames), *model.config.latent_shape), encode)
 
 
 def hash_of_vae(model: VideoPredictionModel) -> str:
