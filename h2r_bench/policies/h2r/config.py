@@ -94,6 +94,10 @@ class NoiseConfig:
     """Stable Diffusion's schedule, brought to zero terminal SNR."""
     prediction: Prediction = "v_prediction"
     """What the ST-UNet puts out. The paper writes epsilon (equation 1), its code trains v."""
+    shrink_input: bool = True
+    """Whether the ST-UNet sees noisy latents times the share of signal in them, their best linear guess at
+    the clean ones. At the last timestep that share is zero: features then follow from the condition alone, and
+    a model that starts from nothing need not learn to look through pure noise. The paper does not."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,7 @@ PAPER = H2RConfig(
             token_dim=768,
         ),
         behavior=BehaviorConfig(channels=(16, 32, 96, 256), groups=0, level=0),
+        noise=NoiseConfig(shrink_input=False),
         reference_input=False,
         feature_pool=1,
     ),

@@ -115,6 +115,9 @@ class VideoPredictionModel(nn.Module):
         """The ST-UNet's output for `noisy` (B, F, c, h, w) at `timestep` (B,), the condition prepared."""
         batch, frames = noisy.shape[:2]
         tokens = token.repeat_interleave(frames, 0)
+        if self.config.noise.shrink_input:
+            kept = self.scheduler.alphas_cumprod.to(noisy.device)[timestep].sqrt()
+            noisy = noisy * kept[:, None, None, None, None]
         if self.config.reference_input and self._reference is not None:
             noisy = torch.cat([noisy, self._reference[:, None].expand_as(noisy)], dim=2)
         if isinstance(self.st_unet, UNetMotionModel):
