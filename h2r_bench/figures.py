@@ -6,6 +6,8 @@ Needs matplotlib: the `report` extra.
 from __future__ import annotations
 
 import re
+import warnings
+from dataclasses import dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -37,17 +39,37 @@ CHART_STYLE: Any = {
 }
 
 
-def svg(name: str, height: float, fill: Callable[[Axes], None]) -> str:
+WIDTH = 5.0
+"""Of a chart [inches]; pages scale it."""
+
+
+@dataclass(frozen=True)
+class Margins:
+    """Room around the axes [inches]."""
+
+    left: float
+    bottom: float = 0.52
+    right: float = 0.16
+    top: float = 0.06
+
+
+def svg(name: str, height: float, fill: Callable[[Axes], None], margins: Margins | None = None) -> str:
     """A chart to put into HTML.
 
     Args:
         name: unlike that of any other chart on the page, and made of letters, digits and hyphens.
-        height: of the chart [inches]; it is 5 wide, and scaled by the page.
+        height: of the chart [inches].
         fill: draws into the axes.
+        margins: given, the chart takes a third of the time that finding them takes.
     """
-    with rc_context(CHART_STYLE):
-        figure = Figure(figsize=(5.0, height), layout="constrained")
+    with rc_context(CHART_STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the browser has other typefaces
+        figure = Figure(figsize=(WIDTH, height), layout=None if margins else "constrained")
         axes = figure.add_subplot()
+        if margins:
+            across, along = margins.left + margins.right, margins.bottom + margins.top
+            box = (margins.left / WIDTH, margins.bottom / height, 1 - across / WIDTH, 1 - along / height)
+            axes.set_position(box)
         fill(axes)
         axes.grid(axis="both" if axes.get_ylabel() else "x", color=INK, alpha=0.12, linewidth=0.8)
         axes.set_axisbelow(True)

@@ -21,7 +21,7 @@ class UnknownNameError(ValueError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """" Did you mean ...?" with the nearest valid name, or nothing when none is near."""
+    """A hint at the nearest valid name, to go behind a full stop; empty when none is near."""
     near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
     return f" Did you mean {near[0]!r}?" if near else ""
 

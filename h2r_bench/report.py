@@ -1,7 +1,7 @@
 """`python -m h2r_bench.report`: from trial records to tables and an HTML site.
 
-Writes `<results>/leaderboard.md` and `leaderboard.csv`, and with `--site` a static site. The same records give the
-same bytes. `--compare A B` and `--verify` only print.
+Writes `<results>/leaderboard.md` and `leaderboard.csv`, and with `--site` a static site. The same records
+give the same bytes. `--compare A B` and `--verify` write neither.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ class TrialRecord:
 
     @classmethod
     def from_json(cls, line: str) -> TrialRecord:
-        """Inverse of `to_json`; fields of later versions are left out. Raises ValueError for anything else."""
+        """Inverse of `to_json`, without fields of later versions. Raises ValueError for anything else."""
         return cls.from_fields(json.loads(line))
 
     @classmethod

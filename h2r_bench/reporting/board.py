@@ -165,7 +165,7 @@ def build(loaded: Loaded, world: int | None = None) -> Board:
         world = max(worlds, default=0)
     if world not in worlds:
         raise UnknownWorldError(
-            f"no sound record of world {world}; there are: {', '.join(map(str, sorted(worlds))) or 'none at all'}"
+            f"no sound record of world {world}; there are: {', '.join(map(str, sorted(worlds))) or 'none'}"
         )
     entries = _entries(worlds[world])
     runs = _runs(worlds[world], entries)
@@ -243,7 +243,9 @@ def _setting_order(setting: Setting) -> tuple[bool, Setting]:
 
 def _other_worlds(worlds: Mapping[int, list[Trial]], world: int) -> list[Notice]:
     return [
-        Notice(places(trials), f"{len(trials)} records of world {other}, left out of the tables of world {world}")
+        Notice(
+            places(trials), f"{len(trials)} records of world {other}, left out of the tables of world {world}"
+        )
         for other, trials in sorted(worlds.items())
         if other != world
     ]
@@ -254,7 +256,10 @@ def _several_weights(trials: Iterable[Trial]) -> list[Notice]:
     for trial in trials:
         groups[trial.record.policy][trial.record.weights].append(trial)
     return [
-        Notice(places(some), f"{policy} with weights {weights}: one of {len(by_hash)} kinds, each a row of its own")
+        Notice(
+            places(some),
+            f"{policy} with weights {weights}: one of {len(by_hash)} kinds, each a row of its own",
+        )
         for policy, by_hash in sorted(groups.items())
         if len(by_hash) > 1
         for weights, some in sorted(by_hash.items())

@@ -7,10 +7,9 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from matplotlib.colors import TABLEAU_COLORS
 from matplotlib.ticker import MaxNLocator
 
-from h2r_bench.figures import INK, svg
+from h2r_bench.figures import INK, Margins, svg
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,10 +27,12 @@ STEPS = ("#d65a5a", "#e0803a", "#c9a227", "#8fae4a", "#3fa37c")
 """Progress from none to all."""
 STEP_NAMES = ("none", "below half", "below three quarters", "more", "success")
 
+REASONS = ("#3b82c4", "#e0803a", "#b565c0", "#c9a227", "#6a78d8", "#d65a5a", "#3fa37c")
+"""One for each frequent reason for failure."""
+OTHER = "#7a8a99"
+
 LONGEST_LABEL = 26
 """Letters of a row's name that have room beside a chart."""
-MOST_REASONS = 7
-"""Reasons for failure that get a colour each."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def intervals(name: str, title: str, estimates: Sequence[Estimate], note: str = 
         axes.set_xlabel("success [%]")
         _label_rows(axes, [estimate.label for estimate in estimates])
 
-    return Chart(title, note, svg(name, _height(len(estimates)), fill))
+    return Chart(title, note, _draw(name, [estimate.label for estimate in estimates], fill))
 
 
 def by_trial(name: str, rows: Rows) -> Chart:
@@ -89,14 +90,21 @@ def by_trial(name: str, rows: Rows) -> Chart:
         axes.set_xlabel("trial")
         _label_rows(axes, [label for label, _ in rows])
 
-    return Chart("Success by seed", "green: success; red: failure", svg(name, _height(len(rows)), fill))
+    return Chart(
+        "Success by seed", "green: success; red: failure", _draw(name, [label for label, _ in rows], fill)
+    )
 
 
 def progress(name: str, rows: Rows) -> Chart:
     """How far trials came."""
-    shares = [_shares(Counter(_step(record.progress, record.success) for record in run.records), len(run)) for _, run in rows]
+    shares = [
+        _shares(Counter(_step(record.progress, record.success) for record in run.records), len(run))
+        for _, run in rows
+    ]
     names = [STEP_NAMES[step] for step in range(len(STEPS))]
-    return _stacked(name, "Progress", "stages reached, share of trials", rows, shares, names, STEPS, "share of trials [%]")
+    return _stacked(
+        name, "Progress", "stages reached, share of trials", rows, shares, names, STEPS, "share of trials [%]"
+    )
 
 
 def failures(name: str, rows: Rows) -> Chart | None:
@@ -106,13 +114,18 @@ def failures(name: str, rows: Rows) -> Chart | None:
         total += run.failures
     if not total:
         return None
-    common = [reason for reason, _ in sorted(total.items(), key=lambda item: (-item[1], item[0]))][:MOST_REASONS]
+    common = [reason for reason, _ in sorted(total.items(), key=lambda item: (-item[1], item[0]))][
+        : len(REASONS)
+    ]
     counts = []
     for _, run in rows:
         found = run.failures
         rest = found.total() - sum(found[reason] for reason in common)
         counts.append([100 * value / len(run) for value in (*(found[reason] for reason in common), rest)])
-    names, colors = [*map(_shorten, common), "other"], [*list(TABLEAU_COLORS.values())[:MOST_REASONS], "#888888"]
+    names, colors = (
+        [*map(_shorten, common), "other"],
+        [*REASONS[: len(common)], OTHER],
+    )
     if not any(row[-1] for row in counts):
         counts, names = [row[:-1] for row in counts], names[:-1]
     return _stacked(name, "Why trials failed", "", rows, counts, names, colors, "share of trials [%]")
@@ -141,7 +154,7 @@ def times(name: str, rows: Rows) -> Chart:
         _label_rows(axes, [label for label, _ in rows])
 
     note = "wall clock, the demonstration's rendering included; 5th to 95th percentile"
-    return Chart("Time", note, svg(name, _height(len(rows)), fill))
+    return Chart("Time", note, _draw(name, [label for label, _ in rows], fill))
 
 
 def _stacked(
@@ -170,17 +183,20 @@ def _stacked(
             loc="lower center", bbox_to_anchor=(0.4, 1.0), ncols=2, frameon=False, fontsize=10, handlelength=1
         )
 
-    return Chart(title, note, svg(name, _height(len(rows)) + 0.24 * -(-len(names) // 2), fill))
+    legend = 0.24 * -(-len(names) // 2)
+    return Chart(title, note, _draw(name, [label for label, _ in rows], fill, legend))
+
+
+def _draw(name: str, labels: Sequence[str], fill: Callable[[Axes], None], above: float = 0.0) -> str:
+    """A chart with a row for each label, and room `above` it [inches]."""
+    longest = max(len(_shorten(label)) for label in labels)
+    margins = Margins(left=0.2 + 0.088 * longest, top=0.06 + above)
+    return svg(name, 0.8 + 0.3 * len(labels) + above, fill, margins)
 
 
 def _label_rows(axes: Axes, labels: Sequence[str]) -> None:
     axes.set_yticks(range(len(labels)), [_shorten(label) for label in labels])
     axes.set_ylim(len(labels) - 0.4, -0.6)
-
-
-def _height(rows: int) -> float:
-    """Of a chart with so many rows [inches]."""
-    return 0.8 + 0.3 * rows
 
 
 def _shorten(label: str) -> str:
@@ -207,5 +223,3 @@ def _step(reached: float, success: bool) -> int:
 
 def _shares(counts: Counter[int], trials: int) -> list[float]:
     return [100 * counts[step] / trials for step in range(len(STEPS))]
-
-

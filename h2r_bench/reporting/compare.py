@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from h2r_bench.registry import UnknownNameError
-from h2r_bench.reporting.board import Board, Entry, Outcomes, Run, task_title
+from h2r_bench.reporting.board import HEADLINE, Board, Entry, Outcomes, Run, task_title
 from h2r_bench.reporting.comparisons import ALPHA, POWER, Pairs, boschloo_p, holm, pair, trials_needed
 from h2r_bench.reporting.plain import percent
 
@@ -44,10 +44,21 @@ def comparison(board: Board, first: str, second: str) -> str:
     if not lines:
         return f"{first} and {second} were never measured on the same task and setting.\n"
     adjusted = holm([line.p_value for line in lines])
-    heads = ("task", "setting", entries[0].name, entries[1].name, "only 1st", "only 2nd", "difference", "p", "p (Holm)", "")
+    heads = (
+        "task",
+        "setting",
+        entries[0].name,
+        entries[1].name,
+        "only 1st",
+        "only 2nd",
+        "difference",
+        "p",
+        "p (Holm)",
+        "",
+    )
     rows = [_row(line, p) for line, p in zip(lines, adjusted, strict=True)]
-    if len(lines) > 1:
-        rows.append(_row(_pooled(lines), None))
+    if pooled := _pooled(lines):
+        rows.append(_row(pooled, None))
     return "\n".join([*_columns([heads, *rows]), "", *_explain(lines)]) + "\n"
 
 
@@ -83,13 +94,14 @@ def _other_seeds(board: Board, first: Entry, second: Entry) -> list[Line]:
     ]
 
 
-def _pooled(lines: list[Line]) -> Line:
-    """All lines as one. Trials of the same scene in two settings stay apart."""
-    first, second = (
-        {(f"{key[0]} {line.setting}", *key[1:]): won for line in lines for key, won in outcomes(line).items()}
-        for outcomes in (lambda line: line.first, lambda line: line.second)
-    )
-    return Line("all of these", "", first, second)
+def _pooled(lines: list[Line]) -> Line | None:
+    """All tasks of the paper's protocol as one; None unless there are several."""
+    parts = [line for line in lines if line.setting == str(HEADLINE)]
+    if len(parts) < 2:
+        return None
+    first = {key: won for part in parts for key, won in part.first.items()}
+    second = {key: won for part in parts for key, won in part.second.items()}
+    return Line("all tasks", str(HEADLINE), first, second)
 
 
 def _row(line: Line, adjusted: float | None) -> tuple[str, ...]:
@@ -105,12 +117,12 @@ def _row(line: Line, adjusted: float | None) -> tuple[str, ...]:
 
 
 def _explain(lines: list[Line]) -> list[str]:
-    pooled = _pooled(lines)
-    (won_1, of_1), (won_2, of_2) = _count(pooled.first), _count(pooled.second)
+    overall = _pooled(lines) or lines[0]
+    (won_1, of_1), (won_2, of_2) = _count(overall.first), _count(overall.second)
     rates = won_1 / of_1, won_2 / of_2
     words = [
-        f"Two-sided exact McNemar test on the same trials (Boschloo's where there are none), level {ALPHA:g} after "
-        f"Holm's correction over {len(lines)} rows."
+        "Two-sided exact McNemar test on the same trials (Boschloo's where there are none), level "
+        f"{ALPHA:g} after Holm's correction over {len(lines)} rows."
     ]
     if rates[0] != rates[1]:
         words.append(
@@ -131,4 +143,6 @@ def _p(value: float) -> str:
 def _columns(rows: list[tuple[str, ...]]) -> list[str]:
     """Rows as text with aligned columns."""
     widths = [max(len(row[at]) for row in rows) for at in range(len(rows[0]))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from h2r_bench.reporting.board import HEADLINE, Board, Run, task_title
 from h2r_bench.reporting.comparisons import ALPHA, POWER, trials_needed
 from h2r_bench.reporting.paper import HALVES, LABELS, RATES, TRIALS
-from h2r_bench.reporting.tables import MORE_TRIALS, Cell, Mark, Row, Table, tables
+from h2r_bench.reporting.tables import Cell, Mark, Row, Table, tables
 from h2r_bench.statistics import wilson_interval
 
 if TYPE_CHECKING:
@@ -72,7 +72,9 @@ def _table(table: Table) -> str:
     paper = ", then the paper's rate on the authors' robot" if table.trials == TRIALS else ""
     heads = ["agent", *table.columns.values()]
     rows = [[_label(row), *(_cell(cell) for cell in row.cells.values())] for row in table.rows]
-    return f"## {table.half.title}, {table.trials} trials\n\n{protocol}: {about}{paper}.\n\n{_grid(heads, rows)}"
+    return (
+        f"## {table.half.title}, {table.trials} trials\n\n{protocol}: {about}{paper}.\n\n{_grid(heads, rows)}"
+    )
 
 
 def _label(row: Row) -> str:
@@ -105,7 +107,9 @@ def _other_tasks(board: Board) -> str:
 
 def _pivot(board: Board, tasks: Sequence[str], runs: Sequence[Run]) -> str:
     """Agents and settings by tasks; empty without runs."""
-    kinds = dict.fromkeys((entry, run.setting) for entry in board.entries for run in runs if run.entry == entry)
+    kinds = dict.fromkeys(
+        (entry, run.setting) for entry in board.entries for run in runs if run.entry == entry
+    )
     columns = [task for task in tasks if any(run.task == task for run in runs)]
     found = {(run.entry, run.setting, run.task): run for run in runs}
     rows = [
@@ -124,12 +128,14 @@ def _rate(run: Run | None) -> str:
 
 def _how_to_read() -> str:
     lines = [
-        "- ★ best agent of its column; ≈ not to be told from it; ▽ told from it: exact McNemar test on the same "
-        f"trials, p-values adjusted by Holm's method over the table, level {ALPHA:g}. Unmarked cells lack trials or rivals.",
+        "- ★ best agent of its column; ≈ not to be told from it; ▽ told from it: exact McNemar test on the "
+        "same trials, p-values adjusted by Holm's method over the table, "
+        f"level {ALPHA:g}. Unmarked cells lack trials or rivals.",
         "- † privileged: it looks behind the curtain, is a ceiling, and does not compete.",
         "- The average pools all trials of its row, where every cell is complete.",
-        "- The paper's figures are 20 trials a cell on another robot: beside ours, not comparable trial by trial.",
-        f"- Trials that each of two agents needs to be told apart with {POWER:.0%} power: {needed_in_words()}.",
+        "- The paper's figures are 20 trials a cell on another robot, so no test compares ours with them.",
+        f"- Trials that each of two agents needs to be told apart with {POWER:.0%} power: "
+        f"{needed_in_words()}.",
     ]
     return "## How to read this\n\n" + "\n".join(lines)
 
@@ -172,6 +178,9 @@ def _csv_row(world: int, run: Run, first: int | None) -> list[object]:
         *(world, run.task, run.entry.policy, run.entry.weights),
         *(setting.demo, setting.cue, f"{setting.shift_cm:g}", setting.seed, "" if first is None else first),
         *(len(part), part.successes, f"{part.rate:.4f}", f"{low:.4f}", f"{high:.4f}"),
-        *(f"{part.mean(name):.{digits}f}" for name, digits in (("progress", 4), ("steps", 1), ("seconds", 2))),
+        *(
+            f"{part.mean(name):.{digits}f}"
+            for name, digits in (("progress", 4), ("steps", 1), ("seconds", 2))
+        ),
         RATES.get((run.entry.policy, run.task), "") if official and run.entry.policy in LABELS else "",
     ]

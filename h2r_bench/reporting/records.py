@@ -69,8 +69,8 @@ class NoRecordsError(ValueError):
 def load(results: Path) -> Loaded:
     """Read all logs below `results`/trials, in the order of their names.
 
-    Lines that are no record, or belong elsewhere, are left out with a notice; of records of the same trial the
-    first counts. Raises NoRecordsError when there is no log at all.
+    Lines that are no record, or belong elsewhere, are left out with a notice; of records of the same trial
+    the first counts. Raises NoRecordsError when there is no log at all.
     """
     logs = sorted((results / "trials").glob("*/*.jsonl"))
     if not logs:
@@ -117,7 +117,9 @@ def _read(content: bytes | None, path: str, line: int) -> Trial:
     except ValueError as error:
         raise ValueError(f"not a trial record, left out: {error}") from None
     further = {name: value for name, value in fields.items() if name.startswith(FURTHER_SUCCESS)}
-    return Trial(record, path, line, {name: value for name, value in further.items() if value in (True, False)})
+    return Trial(
+        record, path, line, {name: value for name, value in further.items() if value in (True, False)}
+    )
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -161,7 +163,9 @@ def _check_new(trial: Trial, known: Mapping[RecordKey, Trial]) -> None:
         getattr(first.record, name) == getattr(trial.record, name)
         for name in ("success", "progress", "failure", "steps")
     )
-    raise ValueError(f"the same trial again, with {'the same' if same else 'another'} result; the first counts")
+    raise ValueError(
+        f"the same trial again, with {'the same' if same else 'another'} result; the first counts"
+    )
 
 
 def _short(value: Any) -> str:

@@ -13,11 +13,12 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from h2r_bench.reporting import charts
-from h2r_bench.reporting.board import HEADLINE, Board, Entry, Notice, Run, task_title
+from h2r_bench.reporting.board import HEADLINE, Board, Entry, Run, task_title
 from h2r_bench.reporting.changes import Change, changes
 from h2r_bench.reporting.charts import Chart, Estimate
 from h2r_bench.reporting.paper import TRIALS
 from h2r_bench.reporting.plain import SIGNS, bounds, needed_in_words, percent
+from h2r_bench.reporting.records import Notice
 from h2r_bench.reporting.tables import Table, tables
 from h2r_bench.trials import TrialRecord, video_path
 
@@ -66,7 +67,9 @@ class Site:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._environment.filters.update(percent=percent, bounds=_bounds, task_title=task_title)
+        self._environment.filters.update(
+            percent=percent, bounds=_bounds, points=_points, task_title=task_title
+        )
         self._environment.globals.update(board=board, signs=SIGNS)
 
     def add_pages(self) -> None:
@@ -76,25 +79,29 @@ class Site:
         self._add_index()
         for task in self.board.tasks:
             self._add_group(
-                f"tasks/{task}.html", self.board.of(task=task), "agent", lambda run: run.entry.name,
-                title=task_title(task), about=f"The task {task}: every agent on the same scenes.",
-            )  # fmt: skip
+                f"tasks/{task}.html",
+                self.board.of(task=task),
+                "agent",
+                lambda run: run.entry.name,
+                title=task_title(task),
+                about=f"The task {task}: every agent on the same scenes.",
+            )
         for entry in self.board.entries:
             self._add_group(
-                f"agents/{entry.slug}.html", self.board.of(entry=entry), "task", lambda run: task_title(run.task),
-                title=entry.name, about=_about(entry),
-            )  # fmt: skip
+                f"agents/{entry.slug}.html",
+                self.board.of(entry=entry),
+                "task",
+                lambda run: task_title(run.task),
+                title=entry.name,
+                about=_about(entry),
+            )
         for task in self.board.tasks:
             for entry in self.board.entries:
                 if runs := self.board.of(task=task, entry=entry):
                     self._add_trials(task, entry, runs)
 
-    def save(self, folder: Path) -> Size:
-        """Write all files into `folder`, each whole, and remove those of an earlier site that are no more.
-
-        Raises SiteFolderError when the folder holds something that is no site.
-        """
-        before = _earlier_files(folder)
+    def save(self, folder: Path, before: list[str]) -> Size:
+        """Write all files into `folder`, each whole, and remove those of `before` that are no more."""
         films = sorted(set(self.films.values()))
         for name, content in self.files.items():
             _write(folder / name, content)
@@ -112,25 +119,45 @@ class Site:
     def _add_index(self) -> None:
         every = tables(self.board)
         drawn = {
-            table.half.key: _table_charts(table) for table in every if table.trials == TRIALS and table.measured
+            table.half.key: _table_charts(table)
+            for table in every
+            if table.trials == TRIALS and table.measured
         }
         self._add(
-            "index.html", "index.html",
-            tables=every, charts={table.half.key: drawn.get(table.half.key, []) for table in every},
-            first_trials=TRIALS, needed=needed_in_words(),
-        )  # fmt: skip
+            "index.html",
+            "index.html",
+            tables=every,
+            charts={table.half.key: drawn.get(table.half.key, []) for table in every},
+            first_trials=TRIALS,
+            needed=needed_in_words(),
+        )
 
     def _add_group(
-        self, path: str, runs: list[Run], row_kind: str, label: Callable[[Run], str], *, title: str, about: str
+        self,
+        path: str,
+        runs: list[Run],
+        row_kind: str,
+        label: Callable[[Run], str],
+        *,
+        title: str,
+        about: str,
     ) -> None:
         """A page about a task or an agent."""
         results = [(label(run), run) for run in runs if run.setting == HEADLINE]
         settings = changes(self.board, runs, label)
         self._add(
-            path, "group.html", title=title, about=about, row_kind=row_kind, results=results, settings=settings,
-            further=any(row.run.further for row in settings), charts=_group_charts(results),
-            setting_charts=_setting_charts(settings), videos=self._highlights(runs, label),
-        )  # fmt: skip
+            path,
+            "group.html",
+            title=title,
+            about=about,
+            row_kind=row_kind,
+            results=results,
+            settings=settings,
+            further=any(row.run.further for row in settings),
+            charts=_group_charts(results),
+            setting_charts=_setting_charts(settings),
+            videos=self._highlights(runs, label),
+        )
 
     def _add_trials(self, task: str, entry: Entry, runs: list[Run]) -> None:
         """A page about every trial of an agent on a task."""
@@ -138,9 +165,14 @@ class Site:
             (record, str(run.setting), self.films.get(record.key())) for run in runs for record in run.records
         ]
         self._add(
-            f"trials/{task}/{entry.slug}.html", "trials.html", task=task, entry=entry, runs=runs, rows=rows,
+            f"trials/{task}/{entry.slug}.html",
+            "trials.html",
+            task=task,
+            entry=entry,
+            runs=runs,
+            rows=rows,
             filmed=sum(film is not None for *_, film in rows),
-        )  # fmt: skip
+        )
 
     def _add(self, path: str, template: str, **values: Any) -> None:
         root = "../" * path.count("/")
@@ -188,9 +220,10 @@ def write_site(board: Board, results: Path, folder: Path) -> tuple[Size, tuple[N
     Raises:
         SiteFolderError: the folder holds something that is no site.
     """
+    before = _earlier_files(folder)
     site = Site(board, results)
     site.add_pages()
-    return site.save(folder), tuple(site.notices)
+    return site.save(folder, before), tuple(site.notices)
 
 
 def is_mp4(path: Path) -> bool:
@@ -239,7 +272,11 @@ def _setting_charts(rows: list[Change]) -> list[Chart]:
         charts.intervals(
             f"setting-{number}",
             str(setting),
-            [Estimate(row.label, row.run.rate, row.run.interval) for row in rows if row.run.setting == setting],
+            [
+                Estimate(row.label, row.run.rate, row.run.interval)
+                for row in rows
+                if row.run.setting == setting
+            ],
         )
         for number, setting in enumerate(kinds)
     ]
@@ -253,6 +290,11 @@ def _about(entry: Entry) -> str:
 
 def _bounds(interval: tuple[float, float]) -> str:
     return f"{bounds(interval)}\N{NO-BREAK SPACE}%"
+
+
+def _points(difference: float) -> str:
+    """A difference of rates in percentage points, with a real minus."""
+    return f"{100 * difference:+.0f} points".replace("+0 ", "0 ").replace("-", "\N{MINUS SIGN}")
 
 
 def _earlier_files(folder: Path) -> list[str]:

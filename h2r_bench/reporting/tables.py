@@ -177,9 +177,7 @@ def _marked(rows: list[Row]) -> tuple[Row, ...]:
     return tuple(_with_marks(place, row, marks) for place, row in enumerate(rows))
 
 
-def _with_marks(
-    place: int, row: Row, marks: Mapping[tuple[int, str], tuple[Mark, float | None]]
-) -> Row:
+def _with_marks(place: int, row: Row, marks: Mapping[tuple[int, str], tuple[Mark, float | None]]) -> Row:
     cells = {}
     for column, cell in row.cells.items():
         mark, p_value = marks.get((place, column), ("", None))

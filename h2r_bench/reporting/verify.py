@@ -57,7 +57,7 @@ class Verdict:
 
 
 def sample(board: Board, count: int, seed: int, policy: str | None = None) -> list[TrialRecord]:
-    """`count` records drawn at random, at most all there are. Raises UnknownNameError for an unknown policy."""
+    """`count` records drawn at random, or all if they are fewer. Raises UnknownNameError for a policy."""
     policies = sorted({entry.policy for entry in board.entries})
     if policy is not None and policy not in policies:
         raise UnknownNameError("measured agent", policy, policies)
@@ -71,7 +71,13 @@ class Verifier:
     def __init__(
         self, weights: Path | None = None, films: Path | None = None, make: run.EnvMaker = run.make_env
     ) -> None:
-        """`weights`: for records not made with shipped ones; `films`: results folder that films go to, if any."""
+        """Make one that has run nothing yet.
+
+        Args:
+            weights: for records that were not made with shipped weights.
+            films: results folder that films of reproduced trials go to; None films nothing.
+            make: makes environments.
+        """
         self.weights = weights
         self.films = films
         self._make = make
@@ -89,7 +95,7 @@ class Verifier:
             return Verdict(record, "skipped", f"cannot be run here: {run.one_line(error)}")
         film = TrialVideo() if self.films is not None else None
         condition = run.condition_of(self._config_of(record), agent)
-        again = run_trial(env, agent, condition, record.trial, watch=film.add if film else None)
+        again = run_trial(env, agent, condition, record.trial, watch=None if film is None else film.add)
         outcome, detail = judge(record, again)
         if film is not None and self.films is not None and outcome in ("exact", "same"):
             film.save(video_path(self.films, record, record.trial))
@@ -122,7 +128,9 @@ class Verifier:
                     self._agents[key] = agent
                     break
             else:
-                raise ValueError(f"made with weights {record.weights}, here are {' and '.join(found)} (try --weights)")
+                raise ValueError(
+                    f"made with weights {record.weights}, here are {' and '.join(found)} (try --weights)"
+                )
         return self._agents[key]
 
     def _config_of(self, record: TrialRecord) -> run.RunConfig:

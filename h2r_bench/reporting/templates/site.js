@@ -113,6 +113,9 @@ for (const table of document.querySelectorAll("table.cards")) {
   addSorter(tools, table, names);
   tools.hidden = false;
 }
+if (matchMedia("(max-width: 46rem)").matches) {
+  for (const details of document.querySelectorAll(".drawn")) details.open = false;  // a phone shows tables first
+}
 document.addEventListener("click", event => {
   const link = event.target.closest("a.play");
   if (!link) return;
