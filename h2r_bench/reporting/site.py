@@ -284,8 +284,7 @@ def _setting_charts(rows: list[Change]) -> list[Chart]:
 
 def _about(entry: Entry) -> str:
     weights = "no weights" if entry.weights == "none" else f"weights {entry.weights}"
-    kind = "privileged: a ceiling, not a competitor" if entry.privileged else ""
-    return "; ".join(filter(None, (entry.summary or entry.title, kind, weights))) + "."
+    return f"{entry.summary or entry.title}; {weights}."
 
 
 def _bounds(interval: tuple[float, float]) -> str:

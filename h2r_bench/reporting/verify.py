@@ -24,7 +24,7 @@ TOLERANCE = 0.005
 """On another machine the world may end this much nearer to success or further from it [m]."""
 
 Outcome = Literal["exact", "same", "different", "skipped"]
-"""Equal in every bit that was kept; equal in outcome; not equal; not to be run here."""
+"""Equal bit for bit, state and action at every step; equal in outcome; not equal; not to be run here."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Verdict:
 
     @property
     def exact(self) -> bool:
-        """Whether every bit that was kept came out again."""
+        """Whether every bit of the trajectory came out again."""
         return self.outcome == "exact"
 
     @property
@@ -160,9 +160,10 @@ def judge(record: TrialRecord, again: TrialRecord) -> tuple[Outcome, str]:
         for name in ("success", "progress", "failure", "steps", "distance", "digest")
         if getattr(record, name) is not None and getattr(record, name) != getattr(again, name)
     ]
+    if not differing and record.digest is not None:
+        return "exact", "the same bit for bit, the whole trajectory"
     if not differing:
-        kept = "trajectory, " if record.digest is not None else ""
-        return "exact", f"the same bit for bit ({kept}success, progress, failure, steps)"
+        return "same", "the same success, progress, failure and steps (the record holds no trajectory)"
     if record.success != again.success:
         return "different", "; ".join(differing)
     if record.distance is not None and again.distance is not None:
