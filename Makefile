@@ -3,13 +3,14 @@ SHELL := /bin/bash
 VENV  := .venv
 BIN   := $(VENV)/bin
 
-.PHONY: help run test lint setup bench
+.PHONY: help run test lint setup bench report
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run    set up, then three trials of the h2r agent on instance_gen"
 	@echo "make test   set up with everything the tests need, then lint, type-check and test"
 	@echo "make lint   ruff and mypy only"
+	@echo "make report the leaderboard and, in build/site, the HTML report of results/"
 	@echo "make bench  what a step costs beyond bare physics and rendering"
 	@echo "make setup  only set up .venv/"
 
@@ -26,6 +27,9 @@ lint: $(VENV)/.ready-test
 
 bench: $(VENV)/.ready-run
 	$(BIN)/python benchmarks/step_overhead.py
+
+report: $(VENV)/.ready-test
+	$(BIN)/python -m h2r_bench.report --site build/site
 
 setup: $(VENV)/.ready-run
 

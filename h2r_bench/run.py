@@ -261,7 +261,7 @@ def filmed_trial(config: RunConfig, env: Any, agent: Agent, condition: Condition
     video = TrialVideo()
     record = run_trial(env, agent, condition, trial, watch=video.add)
     if config.video == "all" or not record.success:
-        video.save(video_path(config.out, config.task, config.policy, trial))
+        video.save(video_path(config.out, condition, trial))
     return record
 
 

@@ -31,6 +31,7 @@ from fakes import FakeEnv
 RUN_FIELDS = ["task", "policy", "demo", "cue", "shift_cm", "seed"]
 RESULT_FIELDS = ["trial", "trial_seed", "success", "progress", "failure", "steps", "seconds"]
 FIELDS = [*RUN_FIELDS, *RESULT_FIELDS, "world", "weights", "versions"]
+OPTIONAL = ["distance", "digest"]
 CONDITION = Condition("push_pull", "random", "matched", "scene", 0.0, 7, "none", 1)
 
 
@@ -57,8 +58,16 @@ def log(tmp_path: Path) -> TrialLog:
 
 
 def test_record_has_the_agreed_fields_in_order() -> None:
-    assert [field.name for field in dataclasses.fields(TrialRecord)] == FIELDS
+    assert [field.name for field in dataclasses.fields(TrialRecord)] == [*FIELDS, *OPTIONAL]
     assert list(json.loads(record().to_json())) == FIELDS
+    full = record(distance=0.25, digest="ab")
+    assert list(json.loads(full.to_json())) == [*FIELDS, *OPTIONAL]
+    assert TrialRecord.from_json(full.to_json()) == full
+
+
+def test_fields_of_later_versions_are_left_out() -> None:
+    later = json.dumps({**json.loads(record().to_json()), "mood": "good"})
+    assert TrialRecord.from_json(later) == record()
 
 
 @given(st.text(), st.floats(0, 1), st.booleans())
@@ -196,7 +205,10 @@ def test_paths() -> None:
     assert log_path(Path("o"), "t", "h2r") == Path("o/trials/t/h2r.jsonl")
     assert log_path(Path("o"), "t", "my.mod:Cls") == Path("o/trials/t/my.mod.Cls.jsonl")
     assert log_path(Path("o"), "t", "../../x:Y") == Path("o/trials/t/......x.Y.jsonl")
-    assert video_path(Path("o"), "t", "h2r", 3) == Path("o/videos/t/h2r/trial_003.mp4")
+    plain = Path("o/videos/push_pull/random/matched-scene-0cm-seed7-world1/trial_003.mp4")
+    assert video_path(Path("o"), CONDITION, 3) == video_path(Path("o"), record(), 3) == plain
+    other = dataclasses.replace(CONDITION, shift_cm=2.5, weights="0123456789/x")
+    assert video_path(Path("o"), other, 3).parent.name == "matched-scene-2.5cm-seed7-world1-01234567"
 
 
 def without_times(original: TrialRecord) -> TrialRecord:
@@ -218,6 +230,12 @@ def test_trial_depends_on_seed_and_index_alone() -> None:
     for trial in (5, 2, 0):
         last = without_times(run_trial(env, agent, CONDITION, trial))
         assert (last == alone) == (trial == 2)
+
+
+def test_the_digest_tells_trajectories_apart() -> None:
+    digests = [run_trial(FakeEnv(), RandomAgent(), CONDITION, trial).digest for trial in (0, 1, 0)]
+    assert digests[0] == digests[2] != digests[1]
+    assert all(len(digest or "") == 16 for digest in digests)
 
 
 def test_watcher_sees_every_step() -> None:
@@ -304,6 +322,7 @@ def test_a_trial_in_the_real_world_repeats_exactly(task: str) -> None:
         env = TabletopEnv(task=task, obs="state")
         records.append(without_times(run_trial(env, RandomAgent(), condition, 1)))
         assert records[-1].steps == env.unwrapped.horizon
+        assert records[-1].distance is not None
         env.close()
     assert records[0] == records[1]
     assert not records[0].success

@@ -59,7 +59,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
 
     `reset` draws a scene, lets the demonstrator play it as a human hand, puts things back, and hands out the
     video in `info["demonstration"]` and, 30 frames at a time, in the observation. A trial lasts as long as
-    the demonstration plus 2 s, with no early end; success is judged at the end (`info["is_success"]`).
+    the demonstration plus 2 s, with no early end; success is judged at the end (`info["is_success"]`), where
+    `info["distance"]` also says how far from it the world is [m]: minus the task's potential.
 
     Observation (preset `image`): see `h2r_bench.types.Observation`. Preset `state`, without images:
 
@@ -189,6 +190,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         truncated = self.steps_taken >= self.horizon
         self._live = not (truncated or failure)
         info = {**self._verdict(failure), "clipped": clipped}
+        if truncated and not failure:
+            info["distance"] = -self._potential(-1)
         reward = float(truncated and info["is_success"])
         if self.reward_kind == "dense" and not failure:
             reward += DENSE_SCALE * (self._potential(-1) - self._potential(-2))

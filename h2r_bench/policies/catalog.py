@@ -17,6 +17,10 @@ ENTRY_POINT_GROUP = "h2r_bench.policies"
 """Other distributions add agents under this entry-point group, as "module:Class"."""
 
 
+PRIVILEGED = ("expert", "replay")
+"""Of this package's agents, those with a `bind`: see `h2r_bench.types.PrivilegedAgent`."""
+
+
 class AgentLoadError(ValueError):
     """An agent could not be loaded; the message says why."""
 
@@ -29,6 +33,8 @@ class AgentSpec:
     """The class, as "package.module:Class"."""
     summary: str = ""
     """One line for `--help` and tables."""
+    privileged: bool = False
+    """Whether it looks behind the curtain: such agents are ceilings, not competitors."""
 
     def load(self, weights: Path | None = None) -> Agent:
         """Import the class and make the agent, from `weights` or, without, from those it ships with.
@@ -71,7 +77,7 @@ def registered() -> Registry[AgentSpec]:
         "random": ("h2r_bench.policies.random_agent:RandomAgent", "looks at nothing: the floor"),
     }
     for name, (target, summary) in ours.items():
-        agents.add(name, AgentSpec(target, summary))
+        agents.add(name, AgentSpec(target, summary, privileged=name in PRIVILEGED))
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         if point.name not in agents.names():
             agents.add(point.name, AgentSpec(point.value, f"from {point.dist.name if point.dist else '?'}"))
