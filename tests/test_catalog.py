@@ -4,6 +4,7 @@ import importlib.metadata
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -62,6 +63,30 @@ def test_weights_reach_the_agent(path: Path | None) -> None:
 def test_what_is_no_agent_is_named(target: str, message: str) -> None:
     with pytest.raises(AgentLoadError, match=message):
         AgentSpec(target).load()
+
+
+class WithOptions(WithWeights):
+    def __init__(self, options: Any = None) -> None:
+        super().__init__()
+        self.options = options
+
+    @classmethod
+    def from_pretrained(cls, path: Path | None, options: Any = None) -> WithOptions:
+        agent = cls(options)
+        agent.path = path
+        return agent
+
+
+def test_options_reach_the_agent() -> None:
+    agent = AgentSpec("test_catalog:WithOptions").load(Path("x"), options=5)
+    assert isinstance(agent, WithOptions)
+    assert (agent.path, agent.options) == (Path("x"), 5)
+
+
+def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h2r_bench.policies.remote", None)
+    with pytest.raises(AgentLoadError, match=r"pip install 'h2r-bench\[remote\]'"):
+        AGENTS.get("remote").find()
 
 
 def test_needless_weights_are_refused() -> None:
