@@ -45,7 +45,7 @@ class Attentive(RandomAgent):
 
     def reset(self, demonstration: Demonstration, instruction: str, seed: int) -> None:
         super().reset(demonstration, instruction, seed)
-        self.told = (float(demonstration.frames.mean()), demonstration.rate_hz, len(instruction))
+        self.told = (float(demonstration.frames.sum() % 1000), demonstration.rate_hz, len(instruction))
         self.steps = 0
 
     def predict(self, observation: Any, *arguments: Any, **keywords: Any) -> Any:
@@ -183,9 +183,9 @@ def test_a_session_begins_by_itself_and_anew_when_told() -> None:
     agent = Attentive()
     session = Session(agent)
     plain = {"observation/state": np.zeros(10), "observation/image": OBSERVATION["image"], "prompt": "ab"}
-    plain[HUMAN_CLIP] = OBSERVATION["human_clip"] + 3
+    plain[HUMAN_CLIP] = np.ones((30, 1, 1, 3), np.uint8)
     session.act(plain)
-    assert agent.told == (3.0, 10.0, 2)
+    assert agent.told == (90.0, 10.0, 2)
     session.act(plain)
     assert agent.steps == 2
     session.act({**plain, "h2r_bench/episode_start": True})
@@ -206,7 +206,7 @@ def test_a_session_begins_by_itself_and_anew_when_told() -> None:
             "this agent needs more than there is in the request: 'human_clip'",
         ),
     ],
-    ids=str,
+    ids=["garbage", "text", "no state", "no image", "no clip"],
 )
 @pytest.mark.parametrize("server", [Attentive], indirect=True)
 def test_bad_requests_are_answered_in_words(server: PolicyServer, message: Any, text: str) -> None:

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from h2r_bench.envs.env import TabletopEnv
-from h2r_bench.envs.tasks import TASKS
 from h2r_bench.policies.catalog import AGENTS
 from h2r_bench.policies.random_agent import RandomAgent
 from h2r_bench.trials import (
@@ -311,9 +310,9 @@ class Short:
         return observation, reward, terminated, truncated or self._left == 0, info
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("policy", AGENTS)
-def test_every_agent_starts_every_task(task: str, policy: str) -> None:
+@pytest.mark.parametrize("task", ["pick_place", "brand_new"])
+@pytest.mark.parametrize("policy", [name for name in AGENTS if not AGENTS.get(name).required_options()])
+def test_every_agent_starts_a_task_of_each_domain(task: str, policy: str) -> None:
     env = TabletopEnv(task=task)
     try:
         agent = AGENTS.get(policy).load()
@@ -326,7 +325,7 @@ def test_every_agent_starts_every_task(task: str, policy: str) -> None:
     assert 0.0 <= done.progress <= 1.0
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["push_pull", "combination_gen", "brand_new"])
 def test_a_trial_in_the_real_world_repeats_exactly(task: str) -> None:
     condition = dataclasses.replace(CONDITION, task=task)
     records = []
