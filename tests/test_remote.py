@@ -60,7 +60,7 @@ def test_a_plain_openpi_server_is_an_agent(plain: PlainServer) -> None:
     assert isinstance(agent, Agent)
     assert agent.needs_images
     assert not hasattr(agent, "image_size")
-    assert (agent.weights_hash, agent.world) == ("none", None)
+    assert (agent.weights_hash, agent.world) == (f"at {plain.url.removeprefix('ws://')}", None)
     agent.reset(None, "push it", 3)  # type: ignore[arg-type]
     actions = [agent.predict(OBSERVATION)[0] for _ in range(6)]
     np.testing.assert_allclose([a[0] for a in actions], [0.5, 0.51, 0.52, 0.53, 0.5, 0.51])
@@ -102,6 +102,14 @@ def test_a_run_against_a_plain_server(tmp_path: Path, plain: PlainServer) -> Non
     assert [record.success for record in records] == [True] * 3
     assert plain.connections == 1
     assert len(plain.requests) == 3 * FakeEnv.horizon / 4
+
+
+def test_another_server_is_another_run(tmp_path: Path, plain: PlainServer) -> None:
+    trials(tmp_path, plain)
+    with running(PlainServer(chunk)) as other:
+        records = trials(tmp_path, other)
+        assert other.requests
+    assert [record.trial for record in records] == [0, 1, 2, 0, 1, 2]
 
 
 def test_extra_keys_for_who_wants_them(tmp_path: Path) -> None:

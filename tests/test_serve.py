@@ -63,6 +63,12 @@ def bounds() -> tuple[np.ndarray, np.ndarray]:
     return space.low[:6], space.high[:6]
 
 
+class Weighty(RandomAgent):
+    @classmethod
+    def from_pretrained(cls, path: Path | None) -> Weighty:
+        raise FileNotFoundError(f"no weights at {path}")
+
+
 class Failing(RandomAgent):
     def predict(self, *arguments: Any, **keywords: Any) -> Any:
         raise RuntimeError("out of memory")
@@ -88,7 +94,9 @@ def test_a_served_agent_does_what_it_does_at_home(
 ) -> None:
     agent = request.node.callspec.params["server"]
     home = records(tmp_path / "home", "--policy", f"{agent.__module__}:{agent.__qualname__}")
-    assert records(tmp_path / "away", "--policy", "remote", "--url", server.url) == home
+    away = records(tmp_path / "away", "--policy", "remote", "--url", server.url)
+    assert [dataclasses.replace(record, weights=home[0].weights) for record in away] == home
+    assert away[0].weights == getattr(agent, "weights_hash", f"at {server.url.removeprefix('ws://')}")
 
 
 @pytest.mark.parametrize("server", [Attentive], indirect=True)
@@ -252,7 +260,10 @@ def test_only_this_computer_is_served_unless_told_otherwise() -> None:
 BAD = {
     "policy": (("--policy", "rendom"), "Did you mean 'random'?"),
     "privileged": (("--policy", "expert"), "a privileged agent cannot be served"),
-    "weights": (("--policy", "h2r", "--weights", "/no/such/folder"), "/no/such/folder"),
+    "weights": (
+        ("--policy", "test_serve:Weighty", "--weights", "/no/such/file"),
+        "no weights at /no/such/file",
+    ),
     "needless weights": (("--policy", "random", "--weights", "/"), "no weights to load"),
     "address": (("--policy", "random", "--host", "192.0.2.1"), "cannot listen at 192.0.2.1:8000"),
 }
