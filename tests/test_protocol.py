@@ -118,7 +118,7 @@ def test_bad_actions_are_named(reply: Any, text: str) -> None:
         ),
         needs_images=st.booleans(),
         image_size=st.none() | st.tuples(st.integers(16, 4096), st.integers(16, 4096)),
-        weights=st.text(),
+        weights=st.from_regex(r"[A-Za-z0-9_.+-]{0,64}", fullmatch=True),
         world=st.none() | st.integers(0, 1000),
     )
 )
@@ -140,6 +140,8 @@ def test_foreign_metadata_says_nothing_of_us() -> None:
         {"image_size": [128]},
         {"image_size": [1, 2]},
         {"world": "1"},
+        {"weights": "<b>"},
+        {"weights": "x" * 65},
     ],
     ids=str,
 )
