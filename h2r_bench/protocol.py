@@ -83,7 +83,8 @@ class ServerInfo:
     def to_metadata(self) -> dict[str, Any]:
         """The metadata message."""
         known = {name: value for name, value in vars(self).items() if value not in (None, "")}
-        return {NAMESPACE: {**known, "wants": list(self.wants)}}
+        lists = {name: list(value) for name, value in known.items() if isinstance(value, tuple)}
+        return {NAMESPACE: known | lists}
 
     @classmethod
     def from_metadata(cls, metadata: Any) -> ServerInfo:

@@ -149,6 +149,14 @@ def test_no_more_clients_than_allowed(server: PolicyServer) -> None:
         client.close()
 
 
+def test_agents_that_clients_would_not_understand_are_not_served() -> None:
+    class Odd(RandomAgent):
+        weights_hash = "not a hash"
+
+    with pytest.raises(ValueError, match="weights is a hash"):
+        AgentPool(Odd, 1)
+
+
 def test_agents_are_made_when_needed_and_used_again() -> None:
     made: list[RandomAgent] = []
 
