@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from h2r_bench.envs.env import TabletopEnv
-from h2r_bench.envs.tasks import TASKS
 from h2r_bench.policies.catalog import AGENTS
 from h2r_bench.policies.random_agent import RandomAgent
 from h2r_bench.trials import (
@@ -25,6 +24,7 @@ from h2r_bench.trials import (
     trial_seed,
     video_path,
 )
+from h2r_bench.types import AgentError
 
 from fakes import FakeEnv
 
@@ -138,6 +138,35 @@ def test_versions_name_what_shapes_a_result() -> None:
     versions = package_versions()
     assert set(versions) == {"h2r_bench", "mujoco", "torch", "numpy", "gymnasium", "python"}
     assert all(isinstance(version, str) and version for version in versions.values())
+
+
+class Unreachable(RandomAgent):
+    """Gives up at its fourth step, or at once."""
+
+    def __init__(self, at_reset: bool) -> None:
+        super().__init__()
+        self.at_reset = at_reset
+
+    def reset(self, demonstration: Any, instruction: str, seed: int) -> None:
+        self.steps = 0
+        if self.at_reset:
+            raise AgentError("nobody\n  there " + "x" * 500)
+
+    def predict(self, *arguments: Any, **keywords: Any) -> Any:
+        self.steps += 1
+        if self.steps == 4:
+            raise AgentError("")
+        return super().predict(*arguments, **keywords)
+
+
+def test_an_agent_that_cannot_act_has_failed_the_trial() -> None:
+    started = run_trial(FakeEnv(1.0), Unreachable(at_reset=False), CONDITION, 0)
+    assert (started.success, started.steps, started.failure) == (False, 3, "the agent could not act")
+    assert started.progress > 0.0
+    never = run_trial(FakeEnv(1.0), Unreachable(at_reset=True), CONDITION, 0)
+    assert (never.success, never.steps, never.progress) == (False, 0, 0.0)
+    assert never.failure.startswith("nobody there xxx")
+    assert len(never.failure) == 200
 
 
 def test_log_gives_back_what_was_appended(log: TrialLog) -> None:
@@ -299,9 +328,9 @@ class Short:
         return observation, reward, terminated, truncated or self._left == 0, info
 
 
-@pytest.mark.parametrize("task", TASKS)
-@pytest.mark.parametrize("policy", AGENTS)
-def test_every_agent_starts_every_task(task: str, policy: str) -> None:
+@pytest.mark.parametrize("task", ["pick_place", "brand_new"])
+@pytest.mark.parametrize("policy", [name for name in AGENTS if not AGENTS.get(name).required_options()])
+def test_every_agent_starts_a_task_of_each_domain(task: str, policy: str) -> None:
     env = TabletopEnv(task=task)
     try:
         agent = AGENTS.get(policy).load()
@@ -314,7 +343,7 @@ def test_every_agent_starts_every_task(task: str, policy: str) -> None:
     assert 0.0 <= done.progress <= 1.0
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("task", ["push_pull", "combination_gen", "brand_new"])
 def test_a_trial_in_the_real_world_repeats_exactly(task: str) -> None:
     condition = dataclasses.replace(CONDITION, task=task)
     records = []

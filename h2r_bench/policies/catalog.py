@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.metadata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from h2r_bench.registry import Registry
-from h2r_bench.types import Agent
+from h2r_bench.types import Agent, AgentError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,6 +27,11 @@ class AgentLoadError(ValueError):
 
 
 @dataclass(frozen=True)
+class _NoOptions:
+    """What an agent without options takes."""
+
+
+@dataclass(frozen=True)
 class AgentSpec:
     """Where an agent is found."""
 
@@ -35,33 +41,54 @@ class AgentSpec:
     """One line for `--help` and tables."""
     privileged: bool = False
     """Whether it looks behind the curtain: such agents are ceilings, not competitors."""
+    extra: str = ""
+    """Extra of this package that it needs."""
 
-    def load(self, weights: Path | None = None) -> Agent:
+    def load(self, weights: Path | None = None, options: Any = None) -> Agent:
         """Import the class and make the agent, from `weights` or, without, from those it ships with.
 
-        A class with a `from_pretrained(path or None)` has weights; any other is called without arguments.
+        A class with a `from_pretrained(path or None)` has weights; any other is called without arguments. One
+        with `Options` (see `h2r_bench.policies.options`) is handed `options`, or its defaults, as well.
 
         Raises:
-            AgentLoadError: there is no such class, or it is no agent, or it takes no weights.
+            AgentLoadError: there is no such class, or it is no agent, or takes no weights, or needs options,
+                or cannot start.
         """
         agent_class = self.find()
-        if hasattr(agent_class, "from_pretrained"):
-            agent = agent_class.from_pretrained(weights)
-        elif weights is not None:
-            raise AgentLoadError(f"{self.target} has no weights to load, so --weights makes no sense")
-        else:
-            agent = agent_class()
+        if options is None and hasattr(agent_class, "Options"):
+            if missing := self.required_options():
+                raise AgentLoadError(f"{self.target} needs the options {', '.join(missing)}")
+            options = agent_class.Options()
+        arguments = () if options is None else (options,)
+        try:
+            if hasattr(agent_class, "from_pretrained"):
+                agent = agent_class.from_pretrained(weights, *arguments)
+            elif weights is not None:
+                raise AgentLoadError(f"{self.target} has no weights to load, so --weights makes no sense")
+            else:
+                agent = agent_class(*arguments)
+        except AgentError as error:
+            raise AgentLoadError(str(error)) from error
         if not isinstance(agent, Agent):
             raise AgentLoadError(f"{self.target} is no agent: it needs the methods reset and predict")
         return agent
+
+    def required_options(self) -> list[str]:
+        """Names of the agent's options that have no default. Raises AgentLoadError."""
+        fields = dataclasses.fields(getattr(self.find(), "Options", _NoOptions))
+        unset = dataclasses.MISSING
+        return [field.name for field in fields if field.default is unset and field.default_factory is unset]
 
     def find(self) -> Any:
         """The class itself. Raises AgentLoadError."""
         module_name, _, class_name = self.target.partition(":")
         try:
             module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            raise AgentLoadError(f"cannot import {module_name!r} for {self.target!r}: {error}") from error
+        except ImportError as error:
+            hint = f"; it needs: pip install 'h2r-bench[{self.extra}]'" if self.extra else ""
+            raise AgentLoadError(
+                f"cannot import {module_name!r} for {self.target!r}: {error}{hint}"
+            ) from error
         if not hasattr(module, class_name):
             raise AgentLoadError(f"module {module_name!r} has no {class_name!r}")
         return getattr(module, class_name)
@@ -78,6 +105,10 @@ def registered() -> Registry[AgentSpec]:
     }
     for name, (target, summary) in ours.items():
         agents.add(name, AgentSpec(target, summary, privileged=name in PRIVILEGED))
+    remote = AgentSpec(
+        "h2r_bench.policies.remote:RemoteAgent", "a policy server, by openpi's protocol", extra="remote"
+    )
+    agents.add("remote", remote)
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         if point.name not in agents.names():
             agents.add(point.name, AgentSpec(point.value, f"from {point.dist.name if point.dist else '?'}"))
