@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from h2r_bench.chunks import delayed
 from h2r_bench.envs import gl
 from h2r_bench.policies.catalog import AGENTS, AgentSpec, find_agent
 from h2r_bench.statistics import format_rate
@@ -33,12 +34,14 @@ from h2r_bench.trials import (
     video_path,
     weights_of,
 )
-from h2r_bench.types import Agent
+from h2r_bench.types import CONTROL_HZ, Agent
 from h2r_bench.video import TrialVideo
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 BAD_INPUT = 2
+STEP_MS = round(1000 / CONTROL_HZ)
+"""A control step [ms]."""
 
 
 class InputError(ValueError):
@@ -69,6 +72,8 @@ class RunConfig:
     """Folder for records and videos."""
     weights: Path | None = None
     """Weights of the agent, instead of those it ships with."""
+    latency: int = 0
+    """Let every action come this much late [ms], as over a network: a multiple of 100, the control step."""
 
 
 EnvMaker = Callable[[RunConfig, Agent], Any]
@@ -138,7 +143,8 @@ def prepare(config: RunConfig) -> tuple[RunConfig, Agent]:
     except (ValueError, gl.GLUnavailableError) as error:
         raise InputError(str(error)) from None
     try:
-        return config, spec.load(config.weights)
+        agent = delayed(spec.load(config.weights), config.latency // STEP_MS)
+        return config, agent
     except (OSError, ValueError, ImportError) as error:
         raise InputError(f"cannot load {config.policy}: {one_line(error)}") from None
 
@@ -149,6 +155,7 @@ def resolve_names(config: RunConfig) -> tuple[RunConfig, AgentSpec]:
 
     spec = find_agent(config.policy)
     policy = config.policy if ":" in config.policy else AGENTS.canonical(config.policy)
+    policy += f"+{config.latency}ms" if config.latency else ""
     return dataclasses.replace(config, task=TASKS.canonical(config.task), policy=policy), spec
 
 
@@ -160,6 +167,13 @@ def check_numbers(config: RunConfig) -> None:
         raise InputError(f"--seed must not be negative, got {config.seed}")
     if not (math.isfinite(config.shift) and config.shift >= 0.0):
         raise InputError(f"--shift must be a distance in cm, 0 or more, got {config.shift}")
+    check_latency(config.latency)
+
+
+def check_latency(latency_ms: int) -> None:
+    """Raise InputError unless `latency_ms` is a whole number of control steps."""
+    if latency_ms < 0 or latency_ms % STEP_MS:
+        raise InputError(f"--latency must be a multiple of {STEP_MS} ms, the control step, got {latency_ms}")
 
 
 def check_writable(log: Path) -> None:

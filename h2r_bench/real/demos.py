@@ -1,0 +1,138 @@
+"""Human demonstrations as files: one video per scene card, with what it shows beside it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import imageio.v3
+import numpy as np
+from PIL import Image
+
+from h2r_bench.real.errors import SetupError
+from h2r_bench.types import CONTROL_HZ, Demonstration, UInt8Array
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from h2r_bench.real.cards import SceneCard
+
+SHORTEST_S, LONGEST_S = 2.0, 60.0
+"""Demonstrations of other lengths are refused [s]."""
+STORED_SIZE = (848, 480)
+"""Width and height [pixels] of a stored demonstration: the paper's shape, at twice its size."""
+_RATE_TOLERANCE = 0.02
+"""Frames per second may be off by this share."""
+
+
+@dataclass(frozen=True)
+class DemoNote:
+    """What is written beside the video."""
+
+    task: str
+    cue: str
+    shift_cm: float
+    trial: int
+    seed: int
+    """Of the trial."""
+    instruction: str
+    rate_hz: float
+    """Frames per second [Hz]."""
+    frames: int
+    camera: str
+
+
+def demo_path(folder: Path, card: SceneCard) -> Path:
+    """Where the video for `card` is kept below `folder`."""
+    name = f"{card.cue}_shift{card.shift_cm:g}_{card.seed:010d}.mp4"
+    return folder / card.task / name
+
+
+def save_demo(folder: Path, card: SceneCard, frames: list[UInt8Array], camera: str) -> Path:
+    """Keep a demonstration of `card`: frames (H, W, 3) at the control rate, even sides; all or nothing."""
+    path = demo_path(folder, card)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    names = ("task", "cue", "shift_cm", "trial", "seed", "instruction")
+    known = {name: getattr(card, name) for name in names}
+    note = DemoNote(**known, rate_hz=CONTROL_HZ, frames=len(frames), camera=camera)
+    unfinished = path.with_name(f".{path.name}")
+    imageio.v3.imwrite(
+        unfinished,
+        np.stack(frames),
+        plugin="pyav",
+        extension=".mp4",
+        codec="libx264",
+        fps=int(CONTROL_HZ),
+        out_pixel_format="yuv420p",
+    )
+    note_path = path.with_suffix(".json")
+    unfinished_note = path.with_name(f".{note_path.name}")
+    unfinished_note.write_text(json.dumps(asdict(note), indent=2, ensure_ascii=False) + "\n")
+    unfinished.replace(path)
+    unfinished_note.replace(note_path)
+    return path
+
+
+def load_demo(folder: Path, card: SceneCard) -> Demonstration:
+    """The demonstration of `card` as it was recorded, at full size.
+
+    Raises SetupError, with the remedy, when there is none, or its rate, length or scene do not fit.
+    """
+    path = demo_path(folder, card)
+    again = "record it (again) with python -m h2r_bench.real.record"
+    note = _read_note(path, again)
+    for name in ("task", "cue", "shift_cm", "seed"):
+        if getattr(note, name) != getattr(card, name):
+            was = f"{name} {getattr(note, name)!r}, not {getattr(card, name)!r}"
+            raise SetupError(f"{path} shows {was}: {again}")
+    try:
+        rate_hz = float(imageio.v3.immeta(path, plugin="pyav")["fps"])
+        frames = imageio.v3.imread(path, plugin="pyav")
+    except (OSError, KeyError, ValueError) as error:
+        raise SetupError(f"{path} cannot be read ({error}): {again}") from None
+    check_demo(Demonstration(frames, rate_hz, note.instruction), str(path), again)
+    return Demonstration(frames, CONTROL_HZ, note.instruction)
+
+
+def check_demo(demonstration: Demonstration, name: str, remedy: str) -> None:
+    """Raise SetupError unless rate and length of a demonstration are what agents are used to."""
+    rate = demonstration.rate_hz
+    if not abs(rate - CONTROL_HZ) <= _RATE_TOLERANCE * CONTROL_HZ:
+        raise SetupError(
+            f"{name} has {rate:g} frames per second, not {CONTROL_HZ:g}: {remedy} (--source {name} resamples it)"
+        )
+    seconds = len(demonstration) / CONTROL_HZ
+    if not SHORTEST_S <= seconds <= LONGEST_S:
+        raise SetupError(f"{name} lasts {seconds:g} s, not {SHORTEST_S:g} to {LONGEST_S:g} s: {remedy}")
+
+
+def resized(demonstration: Demonstration, size: tuple[int, int]) -> Demonstration:
+    """The demonstration in an agent's `size` (width, height) [pixels], its sides cut where it is wider."""
+    if demonstration.frames.shape[2:0:-1] == size:
+        return demonstration
+    from h2r_bench.real.cameras.view import View
+
+    whole = View()
+    frames = np.stack([whole.image(frame, size) for frame in demonstration.frames])
+    return Demonstration(frames, demonstration.rate_hz, demonstration.instruction, demonstration.truth)
+
+
+def thumbnail(frames: list[UInt8Array], count: int = 6, height: int = 120) -> UInt8Array:
+    """`count` moments of a demonstration side by side, (height, W, 3)."""
+    chosen = [frames[index] for index in np.linspace(0, len(frames) - 1, count).round().astype(int)]
+    small = [
+        Image.fromarray(each).resize((round(each.shape[1] * height / each.shape[0]), height))
+        for each in chosen
+    ]
+    return np.concatenate([np.asarray(each) for each in small], axis=1)
+
+
+def _read_note(path: Path, again: str) -> DemoNote:
+    try:
+        fields: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
+        return DemoNote(**fields)
+    except FileNotFoundError:
+        raise SetupError(f"there is no demonstration {path}: {again}") from None
+    except (ValueError, TypeError) as error:
+        raise SetupError(f"{path.with_suffix('.json')} is damaged ({error}): {again}") from None
