@@ -112,9 +112,12 @@ class InverseKinematics:
 
 
 def limit_target(
-    previous: ToolPose, wanted: ToolPose, limits: MotionLimits = DEFAULT_LIMITS
+    previous: ToolPose,
+    wanted: ToolPose,
+    limits: MotionLimits = DEFAULT_LIMITS,
+    rate_hz: float = CONTROL_HZ,
 ) -> tuple[ToolPose, tuple[str, ...]]:
-    """The nearest allowed target to `wanted` one control step after `previous`.
+    """The nearest allowed target to `wanted` one step of a clock of `rate_hz` [Hz] after `previous`.
 
     Returns the target and the names of the limits that held it back: "workspace", "tilt", "yaw", "speed",
     "rotation_speed".
@@ -130,18 +133,16 @@ def limit_target(
     )
     if mujoco.mju_dist3(position, wanted.position) > _SAME:
         held.append("workspace")
-    rotvec = _limit_turn(previous.rotvec, _limit_orientation(wanted.rotvec, limits, held), limits, held)
-    reach = limits.max_speed / CONTROL_HZ
+    swing = limits.max_rotation_speed / rate_hz
+    rotvec = _limit_turn(previous.rotvec, _limit_orientation(wanted.rotvec, limits, held), swing, held)
+    reach = limits.max_speed / rate_hz
     if (distance := mujoco.mju_dist3(position, previous.position)) > reach:
         position = previous.position + (position - previous.position) * (reach / distance)
         held.append("speed")
     return ToolPose(position, rotvec), tuple(held)
 
 
-def _limit_turn(
-    previous: FloatArray, rotvec: FloatArray, limits: MotionLimits, held: list[str]
-) -> FloatArray:
-    swing = limits.max_rotation_speed / CONTROL_HZ
+def _limit_turn(previous: FloatArray, rotvec: FloatArray, swing: float, held: list[str]) -> FloatArray:
     # Rotations are never further apart than their vectors.
     if mujoco.mju_dist3(previous, rotvec) <= swing:
         return rotvec
