@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import h2r_bench
-from h2r_bench.types import Agent, Demonstration, PrivilegedAgent, UInt8Array
+from h2r_bench.types import Agent, AgentError, Demonstration, PrivilegedAgent, UInt8Array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    Watcher = Callable[[Demonstration, int, UInt8Array], None]
 
 NO_WEIGHTS = "none"
 """Recorded as `weights` of agents that have none."""
@@ -125,9 +128,9 @@ def run_trial(
     condition: Condition,
     trial: int,
     *,
-    watch: Callable[[Demonstration, int, UInt8Array], None] | None = None,
+    watch: Watcher | None = None,
 ) -> TrialRecord:
-    """Run trial number `trial` (from 0) in closed loop until the environment ends it.
+    """Run trial number `trial` (from 0) in closed loop until the environment, or an `AgentError`, ends it.
 
     Args:
         env: a tabletop environment, made for the condition's task, cue and shift.
@@ -142,28 +145,41 @@ def run_trial(
     demonstration: Demonstration = info["demonstration"]
     if isinstance(agent, PrivilegedAgent):
         agent.bind(env.unwrapped)
-    agent.reset(demonstration, info["instruction"], seed)
-    state, steps, ended = None, 0, False
-    while not ended:
-        if watch is not None:
-            watch(demonstration, steps, env.render())
-        action, state = agent.predict(observation, state, np.array([steps == 0]), deterministic=True)
-        observation, _, terminated, truncated, info = env.step(action)
-        steps += 1
-        ended = terminated or truncated
+    steps, failure = 0, ""
+    try:
+        agent.reset(demonstration, info["instruction"], seed)
+        for latest in closed_loop(env, agent, observation, demonstration, watch):
+            info, steps = latest, steps + 1
+    except AgentError as error:
+        failure = str(error)
     return TrialRecord(
         **{name: getattr(condition, name) for name in ("task", "policy", "demo", "cue", "shift_cm", "seed")},
         trial=trial,
         trial_seed=seed,
-        success=bool(info["is_success"]),
+        success=not failure and bool(info["is_success"]),
         progress=float(info["progress"]),
-        failure=str(info["failure"]),
+        failure=failure or str(info["failure"]),
         steps=steps,
         seconds=round(time.perf_counter() - started, 3),
         world=condition.world,
         weights=condition.weights,
         versions=package_versions(),
     )
+
+
+def closed_loop(
+    env: Any, agent: Agent, observation: Any, demonstration: Demonstration, watch: Watcher | None
+) -> Iterator[dict[str, Any]]:
+    """Act until the environment ends the trial; yields the `info` of each step."""
+    state: Any = None
+    for step in itertools.count():
+        if watch is not None:
+            watch(demonstration, step, env.render())
+        action, state = agent.predict(observation, state, np.array([step == 0]), deterministic=True)
+        observation, _, terminated, truncated, info = env.step(action)
+        yield info
+        if terminated or truncated:
+            return
 
 
 class DamagedLogError(ValueError):

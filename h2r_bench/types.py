@@ -49,6 +49,9 @@ GRIPPER_OPENS_ABOVE = 0.6
 GRIPPER_CLOSES_BELOW = 0.4
 """Hysteresis of the binary gripper command; in between it keeps what it did."""
 
+MAX_FAILURE_LENGTH = 200
+"""Longest message of an `AgentError` [characters]: what a server answers can be a whole traceback."""
+
 
 class Observation(TypedDict):
     """What an agent sees at each control step.
@@ -198,6 +201,18 @@ class Episode:
 
     def __len__(self) -> int:
         return int(self.robot.shape[0])
+
+
+class AgentError(RuntimeError):
+    """The agent cannot act in this trial. The trial has failed and the run goes on.
+
+    The message is one line and becomes the record's `failure`. For what lies outside the process and may
+    work again in the next trial (a server that is late or answers nonsense), not for bugs in an agent.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(message.split()) or "the agent could not act"
+        super().__init__(line if len(line) <= MAX_FAILURE_LENGTH else line[: MAX_FAILURE_LENGTH - 3] + "...")
 
 
 @runtime_checkable
