@@ -99,7 +99,9 @@ def refuse_unreal(task: str) -> None:
     reason = TASKS.get(task).unreal
     if reason:
         real = [name for name in TASKS if not TASKS.get(name).unreal]
-        raise SetupError(f"task {task} has no protocol on an arm: {reason}. Tasks that have: {', '.join(real)}")
+        raise SetupError(
+            f"task {task} has no protocol on an arm: {reason}. Tasks that have: {', '.join(real)}"
+        )
 
 
 def _draw(task: str, cue: Cue, shift_cm: float, seed: int, trials: int) -> Iterator[SceneCard]:

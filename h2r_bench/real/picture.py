@@ -136,9 +136,7 @@ def _draw_labels(pen: ImageDraw.ImageDraw, card: SceneCard, scene: SceneSpec, ab
 
 def _overlap(first: tuple[float, float, float, float], second: tuple[float, float, float, float]) -> bool:
     """Whether two boxes (left, top, right, bottom) share a point."""
-    return (
-        first[0] <= second[2] and second[0] <= first[2] and first[1] <= second[3] and second[1] <= first[3]
-    )
+    return first[0] <= second[2] and second[0] <= first[2] and first[1] <= second[3] and second[1] <= first[3]
 
 
 def _draw_grid(pen: ImageDraw.ImageDraw, above: Plan) -> None:

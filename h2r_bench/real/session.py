@@ -46,6 +46,8 @@ class SessionPlan:
     weights: tuple[str, ...]
     """Hash of each policy's weights."""
     arm: str
+    limits: str
+    """Names of the safety limits that are looser than the default."""
     world: int
     key: str = field(default_factory=lambda: secrets.token_hex(16))
     """From what the order is drawn."""
