@@ -38,7 +38,7 @@ class ChunkPlayer:
         self._asked = step
 
     def put(self, made_at: int, actions: Float32Array) -> None:
-        """The chunk (n, 7) for the observation of step `made_at` has arrived; its first action is for then."""
+        """The chunk (n, 7) made from the observation of step `made_at`, for then and later, has arrived."""
         self._made_at, self._actions = made_at, actions
 
     def action(self, step: int) -> Float32Array | None:

@@ -95,7 +95,7 @@ def draw_cards(task: str, *, cue: Cue, shift_cm: float, seed: int, trials: int) 
 
 
 def refuse_unreal(task: str) -> None:
-    """Raise SetupError when `task` has no protocol for a physical arm, UnknownNameError when there is none."""
+    """Raise SetupError when `task` has no protocol for an arm, UnknownNameError when it does not exist."""
     reason = TASKS.get(task).unreal
     if reason:
         real = [name for name in TASKS if not TASKS.get(name).unreal]

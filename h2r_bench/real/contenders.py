@@ -96,7 +96,7 @@ def check_contender(
             f"policy {contender.label} needs {', '.join(sorted(missing))}; one camera gives "
             f"{', '.join(sorted(given))}"
         )
-    if view.too_coarse(frame, contender.image_size):
+    if getattr(contender.agent, "needs_images", True) and view.too_coarse(frame, contender.image_size):
         width, height = contender.image_size
         raise SetupError(
             f"policy {contender.label} wants {width} x {height} pixels, the view has fewer: "

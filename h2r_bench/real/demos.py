@@ -22,6 +22,7 @@ SHORTEST_S, LONGEST_S = 2.0, 60.0
 """Demonstrations of other lengths are refused [s]."""
 STORED_SIZE = (848, 480)
 """Width and height [pixels] of a stored demonstration: the paper's shape, at twice its size."""
+_AGAIN = "record it with python -m h2r_bench.real.record"
 _RATE_TOLERANCE = 0.02
 """Frames per second may be off by this share."""
 
@@ -79,32 +80,39 @@ def load_demo(folder: Path, card: SceneCard) -> Demonstration:
 
     Raises SetupError, with the remedy, when there is none, or its rate, length or scene do not fit.
     """
+    note = check_demo(folder, card)
     path = demo_path(folder, card)
-    again = "record it (again) with python -m h2r_bench.real.record"
-    note = _read_note(path, again)
-    for name in ("task", "cue", "shift_cm", "seed"):
-        if getattr(note, name) != getattr(card, name):
-            was = f"{name} {getattr(note, name)!r}, not {getattr(card, name)!r}"
-            raise SetupError(f"{path} shows {was}: {again}")
     try:
-        rate_hz = float(imageio.v3.immeta(path, plugin="pyav")["fps"])
         frames = imageio.v3.imread(path, plugin="pyav")
-    except (OSError, KeyError, ValueError) as error:
-        raise SetupError(f"{path} cannot be read ({error}): {again}") from None
-    check_demo(Demonstration(frames, rate_hz, note.instruction), str(path), again)
+    except OSError as error:
+        raise SetupError(f"{path} cannot be read ({error}): {_AGAIN}") from None
     return Demonstration(frames, CONTROL_HZ, note.instruction)
 
 
-def check_demo(demonstration: Demonstration, name: str, remedy: str) -> None:
-    """Raise SetupError unless rate and length of a demonstration are what agents are used to."""
-    rate = demonstration.rate_hz
-    if not abs(rate - CONTROL_HZ) <= _RATE_TOLERANCE * CONTROL_HZ:
+def check_demo(folder: Path, card: SceneCard) -> DemoNote:
+    """Look whether the demonstration of `card` fits it, without reading the video itself.
+
+    Raises SetupError, with the remedy, when there is none, or its rate, length or scene do not fit.
+    """
+    path = demo_path(folder, card)
+    note = _read_note(path)
+    for name in ("task", "cue", "shift_cm", "seed"):
+        if getattr(note, name) != getattr(card, name):
+            was = f"{name} {getattr(note, name)!r}, not {getattr(card, name)!r}"
+            raise SetupError(f"{path} shows {was}: {_AGAIN}")
+    try:
+        facts = imageio.v3.immeta(path, plugin="pyav")
+        rate_hz, seconds = float(facts["fps"]), float(facts["duration"])
+    except (OSError, KeyError, ValueError, TypeError) as error:
+        raise SetupError(f"{path} cannot be read ({error}): {_AGAIN}") from None
+    if not abs(rate_hz - CONTROL_HZ) <= _RATE_TOLERANCE * CONTROL_HZ:
         raise SetupError(
-            f"{name} has {rate:g} frames per second, not {CONTROL_HZ:g}: {remedy} (--source {name} resamples it)"
+            f"{path} has {rate_hz:g} frames per second, not {CONTROL_HZ:g}: {_AGAIN} (with --source a file "
+            "is resampled)"
         )
-    seconds = len(demonstration) / CONTROL_HZ
     if not SHORTEST_S <= seconds <= LONGEST_S:
-        raise SetupError(f"{name} lasts {seconds:g} s, not {SHORTEST_S:g} to {LONGEST_S:g} s: {remedy}")
+        raise SetupError(f"{path} lasts {seconds:g} s, not {SHORTEST_S:g} to {LONGEST_S:g} s: {_AGAIN}")
+    return note
 
 
 def resized(demonstration: Demonstration, size: tuple[int, int]) -> Demonstration:
@@ -128,11 +136,11 @@ def thumbnail(frames: list[UInt8Array], count: int = 6, height: int = 120) -> UI
     return np.concatenate([np.asarray(each) for each in small], axis=1)
 
 
-def _read_note(path: Path, again: str) -> DemoNote:
+def _read_note(path: Path) -> DemoNote:
     try:
         fields: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
         return DemoNote(**fields)
     except FileNotFoundError:
-        raise SetupError(f"there is no demonstration {path}: {again}") from None
+        raise SetupError(f"there is no demonstration {path}: {_AGAIN}") from None
     except (ValueError, TypeError) as error:
-        raise SetupError(f"{path.with_suffix('.json')} is damaged ({error}): {again}") from None
+        raise SetupError(f"{path.with_suffix('.json')} is damaged ({error}): {_AGAIN}") from None

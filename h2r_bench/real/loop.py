@@ -238,8 +238,8 @@ class _Drive:
 
 def proprioception(state: ArmState) -> Float32Array:
     """The seam's state (10,) of an arm."""
-    parts = [state.position, rotvec_to_6d(state.rotation), [state.opening]]
-    return np.concatenate(parts).astype(np.float32)
+    pose = np.concatenate([state.position, rotvec_to_6d(state.rotation)])
+    return np.append(pose, state.opening).astype(np.float32)
 
 
 def measure(ticks: list[Tick], horizon: int, seconds: float, counts: Counter[str]) -> Measured:

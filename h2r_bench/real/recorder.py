@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from h2r_bench.real.cameras import Camera, StaleFrameError, View, VideoOverError
+from h2r_bench.real.cameras import Camera, StaleFrameError, VideoOverError, View
 from h2r_bench.real.cards import SceneCard
-from h2r_bench.real.demos import LONGEST_S, SHORTEST_S, STORED_SIZE, demo_path, load_demo, save_demo
+from h2r_bench.real.demos import LONGEST_S, SHORTEST_S, STORED_SIZE, check_demo, demo_path, save_demo
 from h2r_bench.real.errors import SetupError
 from h2r_bench.real.terminal import Terminal
 from h2r_bench.types import CONTROL_HZ, UInt8Array
@@ -73,7 +73,7 @@ class Recorder:
         """Whether there is a demonstration of `card`. Raises SetupError for one that does not fit."""
         if not demo_path(self._folder, card).exists():
             return False
-        load_demo(self._folder, card)
+        check_demo(self._folder, card)
         return True
 
     def _keep(self) -> bool:

@@ -8,11 +8,19 @@ from typing import Any, Protocol, runtime_checkable
 
 from rich.console import Console
 
-from h2r_bench.real.cameras.base import Camera
+from h2r_bench.real.cameras.base import Frame
 from h2r_bench.real.cards import SceneCard
 from h2r_bench.real.supervisor import Answer, Void
 from h2r_bench.real.verdict import Verdict
 from h2r_bench.types import Demonstration
+
+
+class Shown(Protocol):
+    """A scene that was put up."""
+
+    @property
+    def demonstration(self) -> Demonstration:
+        """The human video of it."""
 
 
 class World(Protocol):
@@ -21,22 +29,21 @@ class World(Protocol):
     It is also what privileged agents are bound to, with what they ask of an environment.
     """
 
-    def reset(self, task: str, *, cue: str, shift_cm: float, seed: int, trial: int) -> None:
+    def set_scene(self, task: str, seed: int, trial: int, *, cue: str, shift_cm: float) -> Shown:
         """Put up the scene of one trial; `seed` is the trial's. The arm stays where it is."""
 
-    def demonstration(self) -> Demonstration:
-        """The human video of the scene that stands."""
+    def frame(self) -> Frame:
+        """What the simulated camera sees now."""
 
     def verdict(self) -> dict[str, Any]:
-        """`is_success`, `progress` and `failure`, judged by everything since `reset`."""
+        """`is_success`, `progress` and `failure`, judged by everything since the scene was put up."""
 
 
 @runtime_checkable
 class SimulatedArm(Protocol):
-    """An arm with a world and a camera of its own."""
+    """An arm with a world of its own."""
 
-    world: World
-    camera: Camera
+    twin: World
 
 
 class Rehearsal:
@@ -46,19 +53,21 @@ class Rehearsal:
         """Serve a session in `world`; faults are told on `console`."""
         self.scene_handle: Any = world
         self._world, self._console = world, console
+        self._demonstration: Demonstration | None = None
 
     def check(self, cards: Sequence[SceneCard]) -> None:
         """Nothing can be missing."""
 
     def set_up(self, card: SceneCard, label: str, folder: Path) -> Answer:
-        """Reset the world to the scene of `card`."""
-        where = {"cue": card.cue, "shift_cm": card.shift_cm, "seed": card.seed, "trial": card.trial}
-        self._world.reset(card.task, **where)  # type: ignore[arg-type]
+        """Have the world put up the scene of `card`."""
+        scene = self._world.set_scene(card.task, card.seed, card.trial, cue=card.cue, shift_cm=card.shift_cm)
+        self._demonstration = scene.demonstration
         return Answer.GO
 
     def demonstration(self, card: SceneCard) -> Demonstration:
-        """What the simulated hand shows."""
-        return self._world.demonstration()
+        """What the simulated hand shows in the scene that stands."""
+        assert self._demonstration is not None, "set_up comes first"
+        return self._demonstration
 
     def judge(self, card: SceneCard, folder: Path, *, fresh: bool, stopped: bool) -> Verdict | Void | Answer:
         """The simulator's verdict; the world of a run that ended in another process is gone."""

@@ -30,7 +30,7 @@ APPROACH_SPEED = 0.12
 MAX_FAULTS = 2
 """After so many faults in one run a person has to look."""
 FILM_SIZE = (424, 240)
-"""Width and height of each half of a trial's video [pixels]."""
+"""Largest width and height of each half of a trial's video [pixels]."""
 
 
 class SessionStoppedError(BridgeError):
@@ -52,6 +52,7 @@ class Runner:
         """Run `session`; `versions` are added to every record, for what shapes a result on an arm."""
         self._session, self._cards, self._contenders = session, cards, contenders
         self._bench, self._supervisor, self._versions = bench, supervisor, versions
+        self._faults = 0
 
     def run(self) -> None:
         """Everything that is left to do.
@@ -89,6 +90,7 @@ class Runner:
             return False
         result = {**asdict(measured), "stopped": stopped, "versions": self._versions}
         self._session.note(DONE, run, result=result)
+        self._faults = 0
         return True
 
     def _drive(
@@ -154,7 +156,7 @@ class Runner:
         """Write a fault down; the run is repeated, unless it keeps failing."""
         self._session.note(FAULT, run, reason=reason)
         self._supervisor.tell(f"{self._session.label(run)} does not count: {reason}")
-        self._faults = getattr(self, "_faults", 0) + 1
+        self._faults += 1
         if self._faults >= MAX_FAULTS:
             raise SessionStoppedError(f"{MAX_FAULTS} faults, the last one: {reason}")
 
@@ -184,18 +186,26 @@ class Film:
     """The video of a trial: the human's frame beside the camera's."""
 
     def __init__(self, demonstration: Demonstration, bench: Bench) -> None:
-        self._demonstration = resized(demonstration, FILM_SIZE)
+        self._size = film_size(demonstration)
+        self._demonstration = resized(demonstration, self._size)
         self._view = bench.view
         self.video = TrialVideo()
 
     def add(self, tick: Tick, frame: Frame) -> None:
         """Keep what was seen in this step."""
-        self.video.add(self._demonstration, tick.step, self._view.image(frame.image, FILM_SIZE))
+        self.video.add(self._demonstration, tick.step, self._view.image(frame.image, self._size))
 
     def save(self, path: Path) -> None:
         """Write it, if there is anything to see."""
         if len(self.video):
             self.video.save(path)
+
+
+def film_size(demonstration: Demonstration) -> tuple[int, int]:
+    """Width and height [pixels] of each half: the demonstration's shape, at most `FILM_SIZE`."""
+    height, width = demonstration.frames.shape[1:3]
+    scale = min(1.0, FILM_SIZE[0] / width, FILM_SIZE[1] / height)
+    return max(2, round(width * scale)), max(2, round(height * scale))
 
 
 def describe_bench(arm: Any, camera: str) -> dict[str, str]:

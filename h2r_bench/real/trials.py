@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
-from rich.console import Console
 
 from h2r_bench.real.arms.base import Arm
 from h2r_bench.real.arms.catalog import ArmConfig
 from h2r_bench.real.cameras import Camera, CameraConfig, View, make_camera
 from h2r_bench.real.cameras.catalog import load_view
+from h2r_bench.real.cameras.twin import TwinCamera
 from h2r_bench.real.cards import SceneCard, draw_cards, refuse_unreal
 from h2r_bench.real.contenders import Contender, check_contender, load_contenders
 from h2r_bench.real.errors import BridgeError, SetupError
@@ -36,7 +36,6 @@ from h2r_bench.real.safety import SafeArm, SafetyLimits
 from h2r_bench.real.session import Session, SessionPlan
 from h2r_bench.real.supervisor import Supervisor
 from h2r_bench.real.terminal import Terminal
-from h2r_bench.types import CONTROL_HZ
 
 BAD_INPUT, NOT_FINISHED, INTERRUPTED = 2, 3, 130
 """Exit statuses: refused as given; stopped before the end, by a fault or on request; Ctrl-C."""
@@ -179,7 +178,9 @@ def open_bench(config: TrialsConfig, arm: Arm) -> Iterator[Bench]:
     safe.connect()
     camera: Camera | None = None
     try:
-        camera = arm.camera if isinstance(arm, SimulatedArm) else make_camera(config.camera)
+        camera = (
+            TwinCamera(arm.twin, arm.clock) if isinstance(arm, SimulatedArm) else make_camera(config.camera)
+        )
         camera.open()
         yield Bench(safe, camera, view)
     finally:
@@ -192,7 +193,7 @@ def open_bench(config: TrialsConfig, arm: Arm) -> Iterator[Bench]:
 def open_supervisor(config: TrialsConfig, arm: Arm, bench: Bench, terminal: Terminal) -> Iterator[Supervisor]:
     """The simulator where there is one, else the operator. Raises SetupError where there is neither."""
     if isinstance(arm, SimulatedArm):
-        yield Rehearsal(arm.world, terminal.console)
+        yield Rehearsal(arm.twin, terminal.console)
         return
     if not terminal.interactive:
         raise SetupError(

@@ -46,7 +46,7 @@ def judged(rubric: Sequence[str], reached: int, note: str = "") -> Verdict:
 
 
 def stopped_as_unsafe(rubric: Sequence[str], reached: int, note: str = "") -> Verdict:
-    """The verdict on a trial that had to be stopped after `reached` stages: a failure, whatever it reached."""
+    """The verdict on a trial that had to be stopped after `reached` stages: a failure."""
     if not 0 <= reached <= len(rubric):
         raise ValueError(f"there are 0..{len(rubric)} stages, got {reached}")
     return Verdict(False, reached / len(rubric), UNSAFE, note)
