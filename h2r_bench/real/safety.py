@@ -29,6 +29,8 @@ _IDLE_S = 0.05
 _ARRIVED = 0.006
 _ARRIVED_TURN = 0.03
 """`move_to` is done this near to its goal [m, rad]."""
+REACHED = 0.005
+"""An arm told something further from the target than this [m] could not reach it."""
 _STATE_AGE_S = 0.05
 """A state read longer ago is read again before a command is judged by it [s]."""
 
@@ -41,7 +43,7 @@ class Intervention:
     """When, on the session's clock [s]."""
     kind: str
     """What: the name of a limit, or `not_finite`, `rate`, `lead`, `no_command`, `no_frame`, `fault`,
-    `emergency_stop`, `stopped`, `outside_workspace`, `loosened`."""
+    `emergency_stop`, `stopped`, `outside_workspace`, `unreachable`, `loosened`."""
     wanted: tuple[float, ...] | None = None
     """The action as the agent gave it, where there was one."""
     commanded: tuple[float, ...] | None = None
@@ -237,10 +239,13 @@ class SafeArm:
         decision = self._guard.decide(action, now, state.position)
         if decision.pose is None:
             return [self._intervene(now, kind, action) for kind in decision.held]
-        told = self._stream(decision.pose, now)
+        told, held = self._stream(decision.pose, now), list(decision.held)
+        if np.linalg.norm(told.position - decision.pose.position) > REACHED:
+            held.append("unreachable")
+            self._guard.pose = ToolPose(told.position, told.rotation)
         if decision.gripper_open is not None:
             self._grip(decision.gripper_open)
-        return [self._intervene(now, kind, action, told) for kind in decision.held]
+        return [self._intervene(now, kind, action, told) for kind in held]
 
     def _stream(self, pose: ToolPose, now: float) -> Commanded:
         self._command_s, self._moving = now, True

@@ -10,18 +10,22 @@ import time
 from dataclasses import dataclass
 from typing import Protocol
 
+from h2r_bench.real.errors import BridgeError, MissingExtraError
 from h2r_bench.types import FloatArray
 
+__all__ = [
+    "Arm",
+    "ArmError",
+    "ArmState",
+    "Clock",
+    "Commanded",
+    "MissingExtraError",
+    "MonotonicClock",
+]
 
-class ArmError(RuntimeError):
+
+class ArmError(BridgeError):
     """The arm is unreachable, refuses or was lost; the message says what to do."""
-
-
-class MissingExtraError(ImportError):
-    """A driver is not installed; the message names the extra that brings it."""
-
-    def __init__(self, what: str, extra: str) -> None:
-        super().__init__(f"{what} is not installed: pip install 'h2r-bench[{extra}]'")
 
 
 @dataclass(frozen=True)
