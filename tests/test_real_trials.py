@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bench_fakes import BareArm, ClockCamera, StillAgent, WorldArm, demonstration
 from rich.console import Console
 
 from h2r_bench.real import trials
@@ -18,7 +19,13 @@ from h2r_bench.real.terminal import Terminal
 from h2r_bench.real.trials import BAD_INPUT, INTERRUPTED, NOT_FINISHED, main
 from h2r_bench.trials import TrialLog, log_path, trial_seed, video_path
 
-from bench_fakes import BareArm, ClockCamera, StillAgent, WorldArm, demonstration
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The video library collects garbage at every file, and a frozen camera is waited for in real time."""
+    monkeypatch.setattr("gc.collect", lambda *_: 0)
+    monkeypatch.setattr("h2r_bench.real.loop.PATIENCE_S", 0.25)
+
 
 STILL, TWO = (
     "still=bench_fakes:StillAgent",
@@ -131,16 +138,21 @@ def test_interrupt_holds_the_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert arm.calls[-2:] == ["stop", "close"]
 
 
-# --- a person ------------------------------------------------------------------------------------------------
+# --- a person ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recorded demonstrations of the first two scenes."""
+    folder = tmp_path_factory.mktemp("demos")
+    for card in draw_cards("pick_place", cue="scene", shift_cm=0.0, seed=0, trials=2):
+        save_demo(folder, card, list(demonstration(22, (424, 240)).frames), "test")
+    return folder
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def lab(tmp_path: Path, demos: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """A bare arm, an aimed camera and recorded demonstrations; returns how to run a session there."""
-    cards = draw_cards("pick_place", cue="scene", shift_cm=0.0, seed=0, trials=2)
-    for card in cards:
-        frames = list(demonstration(22, (848, 480)).frames)
-        save_demo(tmp_path / "demos", card, frames, "test")
     View().save(tmp_path / "view.json")
     arm = BareArm()
     monkeypatch.setitem(CAMERAS._values, "fake", lambda config: ClockCamera(arm.clock))
@@ -148,7 +160,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     def session(answers: list[str] | None, *more: str) -> int:
         where = [
             "--demos",
-            str(tmp_path / "demos"),
+            str(demos),
             "--view",
             str(tmp_path / "view.json"),
             "--camera",
@@ -204,7 +216,7 @@ def test_missing_demonstration_needs_somebody_to_record_it(
     assert "a person has to set up" in capsys.readouterr().err
 
 
-# --- refused before anything moves ---------------------------------------------------------------------------
+# --- refused before anything moves -------------------------------------------------------------------------
 
 REFUSED = {
     "unknown task": (["--task", "pick_plase", "--policy", STILL], "Did you mean 'pick_place'"),
@@ -279,5 +291,5 @@ def test_agents_see_what_the_seam_promises(tmp_path: Path, monkeypatch: pytest.M
     assert run(tmp_path, "--policy", STILL, trials=1) == 0
     space = observation_space((32, 24))
     assert all(space.contains(observation) for observation in seen)
-    assert len({observation["image"].tobytes() for observation in seen}) == len(seen)  # never one frame twice
+    assert len({observation["image"].tobytes() for observation in seen}) == len(seen)  # no frame twice
     assert not np.array_equal(seen[0]["human_clip"], seen[-1]["human_clip"])
