@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from franky_sim.base_simulator import BaseRobot, InnerRobotState
 from franky_sim.franka_robot_server import FrankaRobotServer
 from franky_sim.franka_robot_state import FrankaRobotState
+from numpy.typing import ArrayLike
 
 from h2r_bench.envs.robot import FINGER_TRAVEL, HOME
 from h2r_bench.real.arms.mount import GRIPPER_DOWN
@@ -80,17 +81,17 @@ class TwinRobot(BaseRobot):
 
     # --- what the protocol server asks ---------------------------------------------------------------------
 
-    def joint_position_control(self, target_q: Sequence[float], has_new_command: bool = True) -> None:
+    def joint_position_control(self, target_q: ArrayLike, has_new_command: bool = True) -> None:
         """Aim the servos at `target_q` (7,) [rad], called every tick."""
         wanted = np.asarray(target_q, float)
         self._velocity = (wanted - self._wanted) / TICK_S
         self._wanted = wanted
 
-    def joint_velocity_control(self, target_dq: Sequence[float], has_new_command: bool = True) -> None:
+    def joint_velocity_control(self, target_dq: ArrayLike, has_new_command: bool = True) -> None:
         """Move the servos' targets at `target_dq` (7,) [rad/s], called every tick."""
         self.joint_position_control(self._wanted + np.asarray(target_dq, float) * TICK_S)
 
-    def torque_control(self, torques: Sequence[float], has_new_command: bool = True) -> None:
+    def torque_control(self, torques: ArrayLike, has_new_command: bool = True) -> None:
         """Refused: the simulated arm has position servos. It stands still."""
         logger.warning("torque commands are not simulated: the arm stands still")
         self.joint_position_control(self._wanted)
