@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import re
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -16,13 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import tyro
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from h2r_bench.chunks import delayed
 from h2r_bench.envs import gl
 from h2r_bench.policies.catalog import AGENTS, AgentSpec, find_agent
+from h2r_bench.policies.options import parse_command
 from h2r_bench.statistics import format_rate
 from h2r_bench.trials import (
     Condition,
@@ -33,12 +35,14 @@ from h2r_bench.trials import (
     video_path,
     weights_of,
 )
-from h2r_bench.types import Agent
+from h2r_bench.types import CONTROL_HZ, Agent
 from h2r_bench.video import TrialVideo
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 BAD_INPUT = 2
+STEP_MS = round(1000 / CONTROL_HZ)
+"""A control step [ms]."""
 
 
 class InputError(ValueError):
@@ -69,6 +73,15 @@ class RunConfig:
     """Folder for records and videos."""
     weights: Path | None = None
     """Weights of the agent, instead of those it ships with."""
+    name: str | None = None
+    """Name to record the agent under, instead of `--policy`."""
+    latency: int = 0
+    """Let every action come this much late [ms], as over a network: a multiple of 100, the control step."""
+
+    @property
+    def recorded_as(self) -> str:
+        """Name of the agent in records, files and tables; with latency, it says how much."""
+        return (self.name or self.policy) + (f"+{self.latency}ms" if self.latency else "")
 
 
 EnvMaker = Callable[[RunConfig, Agent], Any]
@@ -92,12 +105,11 @@ def make_env(config: RunConfig, agent: Agent) -> Any:
 def main(argv: Sequence[str] | None = None, make: EnvMaker = make_env) -> int:
     """Run the command line `argv` (without the program's name) and return the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    config = tyro.cli(RunConfig, prog="python -m h2r_bench.run", description=__doc__, args=argv)
     console = Console(stderr=True)
     try:
-        config, agent = prepare(config)
+        config, agent = prepare(*read_command(argv))
         condition = condition_of(config, agent)
-        log = TrialLog(log_path(config.out, config.task, config.policy))
+        log = TrialLog(log_path(config.out, config.task, config.recorded_as))
         done = finished(log, condition, config.trials)
         env = open_env(config, agent, make)
         make_folder(log.path.parent)
@@ -115,11 +127,19 @@ def main(argv: Sequence[str] | None = None, make: EnvMaker = make_env) -> int:
     finally:
         env.close()
     successes = sum(record.success for record in records)
-    print(f"{config.task}  {config.policy}  {format_rate(successes, len(records))}")
+    print(f"{config.task}  {config.recorded_as}  {format_rate(successes, len(records))}")
     return 0
 
 
-def prepare(config: RunConfig) -> tuple[RunConfig, Agent]:
+def read_command(argv: Sequence[str]) -> tuple[RunConfig, Any]:
+    """The configuration and the agent's own options in `argv`. Raises InputError for an agent unknown."""
+    try:
+        return parse_command(RunConfig, argv, prog="python -m h2r_bench.run", description=__doc__)
+    except ValueError as error:
+        raise InputError(one_line(error)) from None
+
+
+def prepare(config: RunConfig, options: Any = None) -> tuple[RunConfig, Agent]:
     """Check everything that can be checked before something is written, and load the agent.
 
     Returns:
@@ -131,14 +151,15 @@ def prepare(config: RunConfig) -> tuple[RunConfig, Agent]:
     check_numbers(config)
     try:
         config, spec = resolve_names(config)
-        check_writable(log_path(config.out, config.task, config.policy))
+        check_name(config)
+        check_writable(log_path(config.out, config.task, config.recorded_as))
         if config.weights is not None and not config.weights.exists():
             raise InputError(f"--weights {config.weights}: no such file or folder")
         gl.require()
     except (ValueError, gl.GLUnavailableError) as error:
         raise InputError(str(error)) from None
     try:
-        return config, spec.load(config.weights)
+        return config, delayed(spec.load(config.weights, options), config.latency // STEP_MS)
     except (OSError, ValueError, ImportError) as error:
         raise InputError(f"cannot load {config.policy}: {one_line(error)}") from None
 
@@ -160,6 +181,23 @@ def check_numbers(config: RunConfig) -> None:
         raise InputError(f"--seed must not be negative, got {config.seed}")
     if not (math.isfinite(config.shift) and config.shift >= 0.0):
         raise InputError(f"--shift must be a distance in cm, 0 or more, got {config.shift}")
+    check_latency(config.latency)
+
+
+def check_latency(latency_ms: int) -> None:
+    """Raise InputError unless `latency_ms` is a whole number of control steps."""
+    if latency_ms < 0 or latency_ms % STEP_MS:
+        raise InputError(f"--latency must be a multiple of {STEP_MS} ms, the control step, got {latency_ms}")
+
+
+def check_name(config: RunConfig) -> None:
+    """Raise InputError unless `--name` is a plain name, and not that of another agent."""
+    if config.name is None:
+        return
+    if not re.fullmatch(r"[\w.+-]{1,64}", config.name, re.ASCII):
+        raise InputError(f"--name is up to 64 letters, digits and any of _ . + -, got {config.name!r}")
+    if config.name in AGENTS.names() and config.name != config.policy:
+        raise InputError(f"--name {config.name}: that is another agent's name")
 
 
 def check_writable(log: Path) -> None:
@@ -196,7 +234,7 @@ def condition_of(config: RunConfig, agent: Agent) -> Condition:
 
     return Condition(
         task=config.task,
-        policy=config.policy,
+        policy=config.recorded_as,
         demo=config.demo,
         cue=config.cue,
         shift_cm=float(config.shift),
@@ -243,7 +281,7 @@ def evaluate(
     """Run the trials that are not `done`, appending each to `log`; returns all records in order."""
     records = dict(done)
     with progress_bar(console) as bar:
-        label = escape(f"{config.task} {config.policy}")
+        label = escape(f"{config.task} {config.recorded_as}")
         job = bar.add_task(label, total=config.trials, completed=len(records), rate=running_rate(records))
         for trial in range(config.trials):
             if trial in records:
@@ -260,8 +298,8 @@ def filmed_trial(config: RunConfig, env: Any, agent: Agent, condition: Condition
         return run_trial(env, agent, condition, trial)
     video = TrialVideo()
     record = run_trial(env, agent, condition, trial, watch=video.add)
-    if config.video == "all" or not record.success:
-        video.save(video_path(config.out, config.task, config.policy, trial))
+    if len(video) and (config.video == "all" or not record.success):
+        video.save(video_path(config.out, config.task, config.recorded_as, trial))
     return record
 
 

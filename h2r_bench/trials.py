@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.metadata
+import itertools
 import json
 import os
 import platform
@@ -14,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import h2r_bench
-from h2r_bench.types import Agent, Demonstration, PrivilegedAgent, UInt8Array
+from h2r_bench.types import Agent, AgentError, Demonstration, PrivilegedAgent, UInt8Array
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    Watcher = Callable[[Demonstration, int, UInt8Array], None]
 
 NO_WEIGHTS = "none"
 """Recorded as `weights` of agents that have none."""
@@ -109,8 +113,10 @@ def trial_seed(seed: int, trial: int) -> int:
 
 def package_versions() -> dict[str, str]:
     """Versions of Python, this package and the libraries that shape a result."""
-    libraries = ("mujoco", "torch", "numpy", "gymnasium")
-    installed = {name: importlib.metadata.version(name) for name in libraries}
+    installed = {}
+    for name in ("mujoco", "torch", "numpy", "gymnasium"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # robot computers have no torch
+            installed[name] = importlib.metadata.version(name)
     return {"h2r_bench": h2r_bench.__version__, **installed, "python": platform.python_version()}
 
 
@@ -125,9 +131,9 @@ def run_trial(
     condition: Condition,
     trial: int,
     *,
-    watch: Callable[[Demonstration, int, UInt8Array], None] | None = None,
+    watch: Watcher | None = None,
 ) -> TrialRecord:
-    """Run trial number `trial` (from 0) in closed loop until the environment ends it.
+    """Run trial number `trial` (from 0) in closed loop until the environment, or an `AgentError`, ends it.
 
     Args:
         env: a tabletop environment, made for the condition's task, cue and shift.
@@ -142,28 +148,41 @@ def run_trial(
     demonstration: Demonstration = info["demonstration"]
     if isinstance(agent, PrivilegedAgent):
         agent.bind(env.unwrapped)
-    agent.reset(demonstration, info["instruction"], seed)
-    state, steps, ended = None, 0, False
-    while not ended:
-        if watch is not None:
-            watch(demonstration, steps, env.render())
-        action, state = agent.predict(observation, state, np.array([steps == 0]), deterministic=True)
-        observation, _, terminated, truncated, info = env.step(action)
-        steps += 1
-        ended = terminated or truncated
+    steps, failure = 0, ""
+    try:
+        agent.reset(demonstration, info["instruction"], seed)
+        for latest in closed_loop(env, agent, observation, demonstration, watch):
+            info, steps = latest, steps + 1
+    except AgentError as error:
+        failure = str(error)
     return TrialRecord(
         **{name: getattr(condition, name) for name in ("task", "policy", "demo", "cue", "shift_cm", "seed")},
         trial=trial,
         trial_seed=seed,
-        success=bool(info["is_success"]),
+        success=not failure and bool(info["is_success"]),
         progress=float(info["progress"]),
-        failure=str(info["failure"]),
+        failure=failure or str(info["failure"]),
         steps=steps,
         seconds=round(time.perf_counter() - started, 3),
         world=condition.world,
         weights=condition.weights,
         versions=package_versions(),
     )
+
+
+def closed_loop(
+    env: Any, agent: Agent, observation: Any, demonstration: Demonstration, watch: Watcher | None
+) -> Iterator[dict[str, Any]]:
+    """Act until the environment ends the trial; yields the `info` of each step."""
+    state: Any = None
+    for step in itertools.count():
+        if watch is not None:
+            watch(demonstration, step, env.render())
+        action, state = agent.predict(observation, state, np.array([step == 0]), deterministic=True)
+        observation, _, terminated, truncated, info = env.step(action)
+        yield info
+        if terminated or truncated:
+            return
 
 
 class DamagedLogError(ValueError):

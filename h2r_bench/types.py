@@ -49,6 +49,9 @@ GRIPPER_OPENS_ABOVE = 0.6
 GRIPPER_CLOSES_BELOW = 0.4
 """Hysteresis of the binary gripper command; in between it keeps what it did."""
 
+MAX_FAILURE_LENGTH = 200
+"""Longest message of an `AgentError` [characters]: what a server answers can be a whole traceback."""
+
 
 class Observation(TypedDict):
     """What an agent sees at each control step.
@@ -200,6 +203,18 @@ class Episode:
         return int(self.robot.shape[0])
 
 
+class AgentError(RuntimeError):
+    """The agent cannot act in this trial. The trial has failed and the run goes on.
+
+    The message is one line and becomes the record's `failure`. For what lies outside the process and may
+    work again in the next trial (a server that is late or answers nonsense), not for bugs in an agent.
+    """
+
+    def __init__(self, message: str) -> None:
+        line = " ".join(message.split()) or "the agent could not act"
+        super().__init__(line if len(line) <= MAX_FAILURE_LENGTH else line[: MAX_FAILURE_LENGTH - 3] + "...")
+
+
 @runtime_checkable
 class Agent(Protocol):
     """A policy: two methods. All its randomness is keyed by the seed given at reset and the step."""
@@ -223,3 +238,14 @@ class PrivilegedAgent(Agent, Protocol):
 
     def bind(self, env: Any) -> None:
         """Receive the unwrapped environment before `reset`."""
+
+
+@runtime_checkable
+class ChunkAgent(Agent, Protocol):
+    """An agent that can be asked for a chunk of actions while the previous one is carried out."""
+
+    execute: int
+    """Control steps after which a new chunk is wanted."""
+
+    def plan(self, observation: Any, step: int) -> Float32Array:
+        """The actions (n, 7) of the control steps `step`, `step + 1`, ... from the observation of `step`."""

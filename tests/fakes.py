@@ -42,7 +42,8 @@ class FakeEnv:
         self._luck = self._rng.random()
         frames = self._rng.integers(0, 255, (8, SIZE[1], SIZE[0], 3), np.uint8)
         self._demonstration = Demonstration(frames, 10.0, "do it")
-        return self._observe(), {"demonstration": self._demonstration, "instruction": "do it"}
+        verdict = {"is_success": False, "progress": 0.0, "failure": "missed"}
+        return self._observe(), {"demonstration": self._demonstration, "instruction": "do it", **verdict}
 
     def step(self, action: Float32Array) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
         assert self.action_space.contains(np.asarray(action, np.float32))

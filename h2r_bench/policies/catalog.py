@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from h2r_bench.registry import Registry
-from h2r_bench.types import Agent
+from h2r_bench.types import Agent, AgentError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,22 +29,29 @@ class AgentSpec:
     """The class, as "package.module:Class"."""
     summary: str = ""
     """One line for `--help` and tables."""
+    extra: str = ""
+    """Extra of this package that it needs."""
 
-    def load(self, weights: Path | None = None) -> Agent:
+    def load(self, weights: Path | None = None, options: Any = None) -> Agent:
         """Import the class and make the agent, from `weights` or, without, from those it ships with.
 
-        A class with a `from_pretrained(path or None)` has weights; any other is called without arguments.
+        A class with a `from_pretrained(path or None)` has weights; any other is called without arguments. To
+        either, `options` are handed as one more argument, if there are any: see `h2r_bench.policies.options`.
 
         Raises:
-            AgentLoadError: there is no such class, or it is no agent, or it takes no weights.
+            AgentLoadError: there is no such class, or it is no agent, or takes no weights, or cannot start.
         """
         agent_class = self.find()
-        if hasattr(agent_class, "from_pretrained"):
-            agent = agent_class.from_pretrained(weights)
-        elif weights is not None:
-            raise AgentLoadError(f"{self.target} has no weights to load, so --weights makes no sense")
-        else:
-            agent = agent_class()
+        arguments = () if options is None else (options,)
+        try:
+            if hasattr(agent_class, "from_pretrained"):
+                agent = agent_class.from_pretrained(weights, *arguments)
+            elif weights is not None:
+                raise AgentLoadError(f"{self.target} has no weights to load, so --weights makes no sense")
+            else:
+                agent = agent_class(*arguments)
+        except AgentError as error:
+            raise AgentLoadError(str(error)) from error
         if not isinstance(agent, Agent):
             raise AgentLoadError(f"{self.target} is no agent: it needs the methods reset and predict")
         return agent
@@ -54,8 +61,11 @@ class AgentSpec:
         module_name, _, class_name = self.target.partition(":")
         try:
             module = importlib.import_module(module_name)
-        except ModuleNotFoundError as error:
-            raise AgentLoadError(f"cannot import {module_name!r} for {self.target!r}: {error}") from error
+        except ImportError as error:
+            hint = f"; it needs: pip install 'h2r-bench[{self.extra}]'" if self.extra else ""
+            raise AgentLoadError(
+                f"cannot import {module_name!r} for {self.target!r}: {error}{hint}"
+            ) from error
         if not hasattr(module, class_name):
             raise AgentLoadError(f"module {module_name!r} has no {class_name!r}")
         return getattr(module, class_name)
@@ -72,6 +82,10 @@ def registered() -> Registry[AgentSpec]:
     }
     for name, (target, summary) in ours.items():
         agents.add(name, AgentSpec(target, summary))
+    remote = AgentSpec(
+        "h2r_bench.policies.remote:RemoteAgent", "a policy server, by openpi's protocol", "remote"
+    )
+    agents.add("remote", remote)
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         if point.name not in agents.names():
             agents.add(point.name, AgentSpec(point.value, f"from {point.dist.name if point.dist else '?'}"))
