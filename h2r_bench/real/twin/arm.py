@@ -29,6 +29,9 @@ class TwinArmConfig:
     """Height of the camera image [pixels]."""
     speed: float = 1.0
     """Simulated seconds per second; 0 is as fast as it goes."""
+    lockstep: bool = False
+    """Let simulated time all but stand while the thread that connected computes: for slow and busy machines.
+    The time an agent takes then does not count."""
     feedforward: bool = True
     """Servos that follow as closely as a Franka's; false: that trail by 0.1 s as in `env.step`."""
     mount: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
@@ -45,6 +48,7 @@ class TwinArm:
     def __init__(self, config: TwinArmConfig) -> None:
         """Start the twin, or find the one that runs. Raises MissingExtraError, ArmError."""
         import_franky()
+        self.config = config
         self._process: subprocess.Popen[str] | None = None
         host, port = _split(config.host) if config.host else self._start(config)
         self.twin = TwinClient(port)
@@ -56,6 +60,8 @@ class TwinArm:
 
     def connect(self) -> None:
         """Reach the arm as a real one is reached."""
+        if self.config.lockstep:
+            self.twin.ask("lead")
         self._franka.connect()
 
     def read_state(self) -> ArmState:

@@ -57,7 +57,7 @@ class TwinClient:
         self._address = (host, port)
         self._mine = threading.local()
         self._all: list[socket.socket] = []
-        self.image_size: tuple[int, int] = tuple(self.ask("hello")["image_size"])  # type: ignore[assignment]
+        self.image_size: tuple[int, int] = tuple(self.ask("hello")["image_size"])
 
     def ask(self, question: str, **fields: Any) -> dict[str, Any]:
         """The twin's answer. Raises ArmError when it is gone, ValueError when it refuses."""

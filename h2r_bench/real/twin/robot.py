@@ -7,12 +7,15 @@ our world, the same that `env.step` drives, and states are read from it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from franky_sim.base_simulator import BaseRobot, InnerRobotState
+from franky_sim.franka_robot_server import FrankaRobotServer
 from franky_sim.franka_robot_state import FrankaRobotState
+from numpy.typing import ArrayLike
 
 from h2r_bench.envs.robot import FINGER_TRAVEL, HOME
 from h2r_bench.real.arms.mount import GRIPPER_DOWN
@@ -25,6 +28,10 @@ TICK_S = 0.001
 """A Franka's clock [s]."""
 SERVO_LAG_S = 0.1
 """Damping over stiffness of the simulated servos [s]: how far they trail a moving target by themselves."""
+
+ANSWER_S = 0.02
+"""How long a state waits for its answer while a motion runs [s]."""
+_POLL_S = 0.0001
 
 logger = logging.getLogger(__name__)
 
@@ -74,17 +81,17 @@ class TwinRobot(BaseRobot):
 
     # --- what the protocol server asks ---------------------------------------------------------------------
 
-    def joint_position_control(self, target_q: Sequence[float], has_new_command: bool = True) -> None:
+    def joint_position_control(self, target_q: ArrayLike, has_new_command: bool = True) -> None:
         """Aim the servos at `target_q` (7,) [rad], called every tick."""
         wanted = np.asarray(target_q, float)
         self._velocity = (wanted - self._wanted) / TICK_S
         self._wanted = wanted
 
-    def joint_velocity_control(self, target_dq: Sequence[float], has_new_command: bool = True) -> None:
+    def joint_velocity_control(self, target_dq: ArrayLike, has_new_command: bool = True) -> None:
         """Move the servos' targets at `target_dq` (7,) [rad/s], called every tick."""
         self.joint_position_control(self._wanted + np.asarray(target_dq, float) * TICK_S)
 
-    def torque_control(self, torques: Sequence[float], has_new_command: bool = True) -> None:
+    def torque_control(self, torques: ArrayLike, has_new_command: bool = True) -> None:
         """Refused: the simulated arm has position servos. It stands still."""
         logger.warning("torque commands are not simulated: the arm stands still")
         self.joint_position_control(self._wanted)
@@ -143,3 +150,31 @@ class TwinRobot(BaseRobot):
             matrix[:3, 3], turn = self._simulation.tool()
             matrix[:3, :3] = turn @ GRIPPER_DOWN
         return tuple(matrix.flatten(order="F").tolist())
+
+
+class TwinRobotServer(FrankaRobotServer):
+    """Franka's control box. While a motion runs it waits for the answer to each state it sent.
+
+    A real one does not, and stops for a driver that is late; here a busy machine shall only be slow.
+    """
+
+    def __init__(self, robot: TwinRobot, hostnames: Iterable[str]) -> None:
+        self._answered = True
+        super().__init__(robot, hostnames)
+
+    def process_commands(self) -> None:
+        """Take what came in since the last tick."""
+        until = time.monotonic() + ANSWER_S
+        while self.current_motion_id and not self._answered and time.monotonic() < until:
+            time.sleep(_POLL_S)
+            self._process_udp_commands()
+        super().process_commands()
+        self._answered = False
+
+    def _process_udp_commands(self) -> bool:
+        self._answered = bool(super()._process_udp_commands()) or self._answered
+        return self._answered
+
+    def _handle_udp_command(self, command_data: bytes) -> None:
+        self._answered = True
+        super()._handle_udp_command(command_data)

@@ -21,20 +21,21 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from franky_sim.franka_robot_server import FrankaRobotServer
 from franky_sim.simulation_server import LocalHostnames
 
 from h2r_bench import wire
 from h2r_bench.envs import WORLD_VERSION
 from h2r_bench.real.twin.config import TwinConfig
 from h2r_bench.real.twin.messages import receive, send
-from h2r_bench.real.twin.robot import TICK_S
+from h2r_bench.real.twin.robot import TICK_S, TwinRobotServer
 from h2r_bench.real.twin.world import SceneConfig, World
 
 MAX_REQUEST = 1 << 20
 """Longest request [bytes]."""
 STANDING_S = 3.0
 """How long an arm may take to end its motion before a scene is changed [s]."""
+CREEP_S = 0.004
+"""In lockstep a simulated millisecond takes this much longer while the session computes [s]."""
 MAX_BEHIND_S = 0.05
 """A world that fell further behind the wall clock than this [s] does not catch up."""
 
@@ -62,10 +63,11 @@ class TwinServer:
         self._config = config
         self.world = World(config.image_size, feedforward=config.feedforward)
         self.faults = Faults()
-        self.franka = FrankaRobotServer(self.world.robot, [config.host] if config.host else LocalHostnames())
+        self.franka = TwinRobotServer(self.world.robot, [config.host] if config.host else LocalHostnames())
         self.franka.init()
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._requests: queue.SimpleQueue[tuple[dict[str, Any], Reply]] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[tuple[int, dict[str, Any], Reply]] = queue.SimpleQueue()
+        self._leader, self._leader_busy = -1, False
         self._waiting: list[tuple[float, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._running = True
@@ -83,6 +85,8 @@ class TwinServer:
         origin = time.monotonic() - self.world.time_s
         while self._running:
             self._tick()
+            if self._leader_busy:
+                time.sleep(CREEP_S)
             if self._config.speed > 0.0:
                 origin = self._pace(origin)
         self.close()
@@ -116,13 +120,27 @@ class TwinServer:
 
     # --- the bridge's questions ----------------------------------------------------------------------------
 
-    def _answer(self, request: dict[str, Any], reply: Reply) -> None:
+    def _answer(self, client: int, request: dict[str, Any], reply: Reply) -> None:
         """Answer one request, or note it down for later."""
         name = str(request.pop("ask", ""))
         if name not in _QUESTIONS:
             reply({"error": f"unknown question {name!r}; known: {', '.join(_QUESTIONS)}"})
             return
+        if name == "lead":
+            self._leader = client
+        if client == self._leader:
+            reply = self._led(reply)
+            self._leader_busy = name != "wait"
         self._try(reply, functools.partial(_QUESTIONS[name], self, reply, **request))
+
+    def _led(self, reply: Reply) -> Reply:
+        """A reply after which the leader is at work again."""
+
+        def answered(message: dict[str, Any]) -> None:
+            self._leader_busy = True
+            reply(message)
+
+        return answered
 
     @staticmethod
     def _try(reply: Reply, call: Callable[..., None], *arguments: Any) -> None:
@@ -189,9 +207,9 @@ class TwinServer:
             except OSError:
                 return
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+            threading.Thread(target=self._serve, args=(client, next(self._order)), daemon=True).start()
 
-    def _serve(self, client: socket.socket) -> None:
+    def _serve(self, client: socket.socket, number: int) -> None:
         """Pass a client's requests to the world one after the other, until it goes."""
         answers: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
         with client:
@@ -200,14 +218,17 @@ class TwinServer:
                     request = receive(client, MAX_REQUEST)
                     if not isinstance(request, dict):
                         raise wire.WireError("a request is a map")
-                    self._requests.put((request, answers.put))
+                    self._requests.put((number, request, answers.put))
                     send(client, answers.get())
             except (OSError, wire.WireError) as error:
                 logger.info("client gone: %s", error)
+            if number == self._leader:
+                self._leader, self._leader_busy = -1, False
 
 
 _QUESTIONS: dict[str, Callable[..., None]] = {
     "hello": TwinServer._hello,
+    "lead": lambda server, reply: reply({}),
     "time": lambda server, reply: reply({"time_s": server.world.time_s}),
     "wait": TwinServer._wait,
     "scene": TwinServer._scene,
