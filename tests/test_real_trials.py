@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -19,11 +20,14 @@ from h2r_bench.real.terminal import Terminal
 from h2r_bench.real.trials import BAD_INPUT, INTERRUPTED, NOT_FINISHED, main
 from h2r_bench.trials import TrialLog, log_path, trial_seed, video_path
 
+CARDS = functools.cache(draw_cards)
+
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
     """The video library collects garbage at every file, and a frozen camera is waited for in real time."""
     monkeypatch.setattr("gc.collect", lambda *_: 0)
+    monkeypatch.setattr(trials, "draw_cards", CARDS)
     monkeypatch.setattr("h2r_bench.real.loop.PATIENCE_S", 0.25)
 
 

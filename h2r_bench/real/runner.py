@@ -16,6 +16,7 @@ from h2r_bench.real.cards import SceneCard
 from h2r_bench.real.contenders import Contender
 from h2r_bench.real.demos import resized
 from h2r_bench.real.errors import BridgeError, SetupError
+from h2r_bench.real.estop import EmergencyStop
 from h2r_bench.real.loop import Bench, Measured, Tick, TrialFaultError, TrialStoppedError, drive
 from h2r_bench.real.mind import mind_of
 from h2r_bench.real.session import DONE, FAULT, STARTED, UNDO, VERDICT, VOID, Session, write_json
@@ -75,7 +76,8 @@ class Runner:
         card, contender, label = self._cards[trial], self._contenders[who], self._session.label(run)
         folder = self._session.run_folder(run)
         folder.mkdir(exist_ok=True)
-        self._park()
+        with EmergencyStop(self._bench.arm.emergency_stop):
+            self._park()
         answer = self._supervisor.set_up(card, label, folder)
         if answer is Answer.UNDO:
             self._undo()
@@ -84,7 +86,8 @@ class Runner:
             raise SessionStoppedError("stopped on request")
         self._session.note(STARTED, run)
         try:
-            measured, stopped = self._drive(card, contender, label, folder)
+            with EmergencyStop(self._bench.arm.emergency_stop):
+                measured, stopped = self._drive(card, contender, label, folder)
         except (TrialFaultError, AgentError, ArmError, CameraError) as error:
             self._fault(run, str(error))
             return False

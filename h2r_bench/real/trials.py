@@ -23,6 +23,7 @@ from h2r_bench.real.cameras import Camera, CameraConfig, View, make_camera
 from h2r_bench.real.cameras.catalog import load_view
 from h2r_bench.real.cameras.twin import TwinCamera
 from h2r_bench.real.cards import SceneCard, draw_cards, refuse_unreal
+from h2r_bench.real.checks import refuse_unless_passed, startup_checks
 from h2r_bench.real.contenders import Contender, check_contender, load_contenders
 from h2r_bench.real.errors import BridgeError, SetupError
 from h2r_bench.real.loop import Bench
@@ -124,7 +125,7 @@ def prepare(
     refuse_overlap(config.out, session)
     if len(session.standing.verdicts) == session.plan.runs:
         return session, None
-    bench = stack.enter_context(open_bench(config, arm))
+    bench = stack.enter_context(open_bench(config, arm, terminal))
     frame = bench.camera.latest(timeout_s=5.0).image
     size = (frame.shape[1], frame.shape[0])
     for contender in contenders:
@@ -171,8 +172,11 @@ def plan_of(
 
 
 @contextlib.contextmanager
-def open_bench(config: TrialsConfig, arm: Arm) -> Iterator[Bench]:
-    """Arm and camera, connected, behind the safety limits."""
+def open_bench(config: TrialsConfig, arm: Arm, terminal: Terminal) -> Iterator[Bench]:
+    """Arm and camera, connected, behind the safety limits; the check list is passed.
+
+    Raises ArmError or CameraError, with the remedy.
+    """
     safe = SafeArm(arm, config.limits)
     view = View() if isinstance(arm, SimulatedArm) else load_view(config.camera)
     safe.connect()
@@ -182,6 +186,7 @@ def open_bench(config: TrialsConfig, arm: Arm) -> Iterator[Bench]:
             TwinCamera(arm.twin, arm.clock) if isinstance(arm, SimulatedArm) else make_camera(config.camera)
         )
         camera.open()
+        refuse_unless_passed(startup_checks(safe), terminal.say)
         yield Bench(safe, camera, view)
     finally:
         if camera is not None:
