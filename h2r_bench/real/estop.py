@@ -28,9 +28,12 @@ Stop = Callable[[str], None]
 class EmergencyStop:
     """While it is entered, keys and signals call `stop` with the reason."""
 
-    def __init__(self, stop: Stop, on_key: Callable[[str], None] | None = None) -> None:
-        """`stop` is usually `SafeArm.emergency_stop`; `on_key` gets every other key."""
-        self._stop, self._on_key = stop, on_key
+    def __init__(self, stop: Stop, on_key: Callable[[str], None] | None = None, *, keys: bool = True) -> None:
+        """`stop` is usually `SafeArm.emergency_stop`; `on_key` gets every other key.
+
+        Without `keys` the terminal is left to the program's own questions.
+        """
+        self._stop, self._on_key, self._keys = stop, on_key, keys
         self._before: dict[signal.Signals, Any] = {}
         self._leaving = threading.Event()
         self._thread: threading.Thread | None = None
@@ -38,7 +41,7 @@ class EmergencyStop:
     def __enter__(self) -> EmergencyStop:
         if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._signalled) for number in SIGNALS}
-        if sys.stdin is not None and sys.stdin.isatty():
+        if self._keys and sys.stdin is not None and sys.stdin.isatty():
             self._thread = threading.Thread(target=self._listen, name="emergency keys", daemon=True)
             self._thread.start()
         return self

@@ -26,9 +26,10 @@ __all__ = ["Intervention", "LimitsError", "SafeArm", "SafetyLimits"]
 
 _IDLE_S = 0.05
 """How often an idle watchdog looks whether there is anything to watch [s]."""
-_ARRIVED = 0.006
-_ARRIVED_TURN = 0.03
-"""`move_to` is done this near to its goal [m, rad]."""
+SETTLED = 0.001
+"""`move_to` is done this near to its goal [m] ..."""
+ARRIVED, SETTLE_S = 0.006, 0.5
+"""... or this near [m] for this long [s]: an arm has its own steady error."""
 REACHED = 0.005
 """An arm told something further from the target than this [m] could not reach it."""
 _STATE_AGE_S = 0.05
@@ -169,15 +170,16 @@ class SafeArm:
         """
         goal = ToolPose(np.asarray(position, float), np.asarray(rotation, float))
         period, start = 1.0 / CONTROL_HZ, self.clock.now()
-        via = self._here()
+        via, near_s = self._here(), None
         while self.clock.now() < start + timeout_s:
             due = self.clock.now() + period
             via = _nearer(via, goal, speed * period)
             if found := self._step_to(via):
                 raise ArmError(f"the way to {np.round(goal.position, 3).tolist()} is barred: {found}")
             self.clock.sleep_until(due)
-            state = self.read_state()
-            if _near(state, goal):
+            off = _distance(self.read_state(), goal)
+            near_s = (near_s or due) if off <= ARRIVED else None
+            if off <= SETTLED or (near_s is not None and due - near_s >= SETTLE_S):
                 self.hold()
                 return
         self.hold()
@@ -350,7 +352,7 @@ def _nearer(start: ToolPose, goal: ToolPose, step: float) -> ToolPose:
     return ToolPose(start.position + share * way, start.rotvec + share * turn)
 
 
-def _near(state: ArmState, goal: ToolPose) -> bool:
-    off = np.linalg.norm(state.position - goal.position)
-    turn = np.linalg.norm(state.rotation - goal.rotvec)
-    return bool(off < _ARRIVED and turn < _ARRIVED_TURN)
+def _distance(state: ArmState, goal: ToolPose) -> float:
+    """How far the tool is from `goal` [m]; a turn by a radian counts as 20 cm."""
+    off = float(np.linalg.norm(state.position - goal.position))
+    return max(off, 0.2 * float(np.linalg.norm(state.rotation - goal.rotvec)))

@@ -11,6 +11,7 @@ import contextlib
 import math
 import socket
 import threading
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +28,10 @@ COMMAND_PORT = 1337
 """Where a Franka listens for libfranka."""
 CONNECT_SECONDS = 3.0
 """How long an address may take to answer [s]."""
+READ_ATTEMPTS = 4
+"""How often a state is asked for before the arm counts as lost."""
+TICK_S = 0.001
+"""A Franka's clock [s]."""
 JOINT_LIMITS = {
     "panda": (
         np.array([-2.8973, -1.7628, -2.8973, -3.0718, -2.8973, -0.0175, -2.8973]),
@@ -117,7 +122,7 @@ class FrankaArm:
     def read_state(self) -> ArmState:
         """Where the tool is now. Raises ArmError when the connection is gone."""
         with self._lock, told_errors(self.config.host):
-            state = self._connected().state
+            state = self._read()
             pose = self._mount.to_bench(self._kinematics.forward(np.asarray(state.q)))
             faults = self._faults(state)
         return ArmState(self.clock.now(), pose.position, pose.rotvec, self._hand_now().opening, faults)
@@ -167,6 +172,14 @@ class FrankaArm:
             if not self._connected().recover_from_errors():
                 raise ArmError("the Franka does not recover: look at its Desk, release the user stop")
 
+    def _read(self) -> Any:
+        """Libfranka's state. A reading that falls into the moment at which a motion ends may fail: try again."""
+        for _ in range(READ_ATTEMPTS - 1):
+            with contextlib.suppress(RuntimeError):  # Poco's own; franky's exceptions are none of these
+                return self._connected().state
+            time.sleep(TICK_S)
+        return self._connected().state
+
     def _connected(self) -> Any:
         if self._robot is None:
             raise ArmError("the Franka is not connected: call connect() first")
@@ -179,7 +192,7 @@ class FrankaArm:
 
     def _solve(self, pose: ToolPose) -> FloatArray:
         """Joint angles (7,) [rad] for a tool pose of the bench frame, the last ones if it has none near."""
-        start = self._joints if self._joints is not None else np.asarray(self._connected().state.q)
+        start = self._joints if self._joints is not None else np.asarray(self._read().q)
         goal = self._mount.from_bench(pose)
         self._kinematics.reset(start)
         joints = self._kinematics.solve(goal)

@@ -18,14 +18,13 @@ from franky_sim.franka_robot_state import FrankaRobotState
 from numpy.typing import ArrayLike
 
 from h2r_bench.envs.robot import FINGER_TRAVEL, HOME
+from h2r_bench.real.arms.franka import TICK_S
 from h2r_bench.real.arms.mount import GRIPPER_DOWN
 from h2r_bench.types import FloatArray
 
 if TYPE_CHECKING:
     from h2r_bench.envs.simulation import Simulation
 
-TICK_S = 0.001
-"""A Franka's clock [s]."""
 SERVO_LAG_S = 0.1
 """Damping over stiffness of the simulated servos [s]: how far they trail a moving target by themselves."""
 

@@ -25,9 +25,10 @@ from franky_sim.simulation_server import LocalHostnames
 
 from h2r_bench import wire
 from h2r_bench.envs import WORLD_VERSION
+from h2r_bench.real.arms.franka import TICK_S
 from h2r_bench.real.twin.config import TwinConfig
 from h2r_bench.real.twin.messages import receive, send
-from h2r_bench.real.twin.robot import TICK_S, TwinRobotServer
+from h2r_bench.real.twin.robot import TwinRobotServer
 from h2r_bench.real.twin.world import SceneConfig, World
 
 MAX_REQUEST = 1 << 20

@@ -10,7 +10,8 @@ import numpy as np
 
 from h2r_bench.envs.env import TabletopEnv
 from h2r_bench.envs.simulation import PhysicsError
-from h2r_bench.real.twin.robot import TICK_S, TwinRobot
+from h2r_bench.real.arms.franka import TICK_S
+from h2r_bench.real.twin.robot import TwinRobot
 from h2r_bench.types import CONTROL_HZ, FloatArray, UInt8Array
 
 TRACE_SECONDS = 20.0
