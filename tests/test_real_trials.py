@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bench_fakes import BareArm, ClockCamera, StillAgent, WorldArm, demonstration
 from rich.console import Console
 
 from h2r_bench.real import trials
@@ -17,8 +18,6 @@ from h2r_bench.real.demos import save_demo
 from h2r_bench.real.terminal import Terminal
 from h2r_bench.real.trials import BAD_INPUT, INTERRUPTED, NOT_FINISHED, main
 from h2r_bench.trials import TrialLog, log_path, trial_seed, video_path
-
-from bench_fakes import BareArm, ClockCamera, StillAgent, WorldArm, demonstration
 
 STILL, TWO = (
     "still=bench_fakes:StillAgent",

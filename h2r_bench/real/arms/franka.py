@@ -173,7 +173,7 @@ class FrankaArm:
                 raise ArmError("the Franka does not recover: look at its Desk, release the user stop")
 
     def _read(self) -> Any:
-        """Libfranka's state. A reading that falls into the moment at which a motion ends may fail: try again."""
+        """The driver's state. A reading in the very moment at which a motion ends may fail: try again."""
         for _ in range(READ_ATTEMPTS - 1):
             with contextlib.suppress(RuntimeError):  # Poco's own; franky's exceptions are none of these
                 return self._connected().state
