@@ -28,6 +28,8 @@ PARK = (0.32, 0.0, 0.40)
 """Where the tool waits while a person sets up the table [m]: high and near the base, out of the picture."""
 APPROACH_SPEED = 0.12
 """Speed between trials [m/s]."""
+RECOVERY_S = 10.0
+"""How long an arm may complain before a trial [s]."""
 MAX_FAULTS = 2
 """After so many faults in one run a person has to look."""
 FILM_SIZE = (424, 240)
@@ -103,6 +105,7 @@ class Runner:
         demonstration = self._supervisor.demonstration(card)
         horizon = len(demonstration) + round(EXTRA_SECONDS * CONTROL_HZ)
         write_json(folder / "card.json", {**card.describe(), "horizon": horizon})
+        self._wait_until_well()
         self._go_to_start(card)
         self._wake(contender, demonstration, card)
         film, steps = Film(demonstration, self._bench), folder / "steps.jsonl"
@@ -176,6 +179,15 @@ class Runner:
             arm.grip(True)
         except ArmError as error:
             raise SessionStoppedError(f"the arm cannot be parked: {error}") from error
+
+    def _wait_until_well(self) -> None:
+        """Give a gripper or a network that was silent the time to come back. Raises TrialFaultError."""
+        clock = self._bench.arm.clock
+        until = clock.now() + RECOVERY_S
+        while faults := self._bench.arm.read_state().faults:
+            if clock.now() > until:
+                raise TrialFaultError(f"the arm reports: {', '.join(faults)}")
+            clock.sleep_until(clock.now() + 1.0 / CONTROL_HZ)
 
     def _go_to_start(self, card: SceneCard) -> None:
         """Over the start, then down to it."""

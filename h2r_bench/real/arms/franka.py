@@ -116,7 +116,7 @@ class FrankaArm:
             )
             if self._robot.has_errors:
                 self._robot.recover_from_errors()
-            self._hand = FrankaHand(franky.Gripper(config.host), config.gripper_speed)
+            self._hand = FrankaHand(lambda: franky.Gripper(config.host), config.gripper_speed)
             self._joints = None
 
     def read_state(self) -> ArmState:
@@ -173,7 +173,7 @@ class FrankaArm:
                 raise ArmError("the Franka does not recover: look at its Desk, release the user stop")
 
     def _read(self) -> Any:
-        """Libfranka's state. A reading that falls into the moment at which a motion ends may fail: try again."""
+        """The driver's state. A reading in the very moment at which a motion ends may fail: try again."""
         for _ in range(READ_ATTEMPTS - 1):
             with contextlib.suppress(RuntimeError):  # Poco's own; franky's exceptions are none of these
                 return self._connected().state

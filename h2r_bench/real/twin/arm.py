@@ -51,6 +51,8 @@ class TwinArm:
         self.config = config
         self._process: subprocess.Popen[str] | None = None
         host, port = _split(config.host) if config.host else self._start(config)
+        self.address = f"{host}:{port}"
+        """Where others reach this twin."""
         self.twin = TwinClient(port)
         """What only a simulator can tell: frames, scenes, verdicts."""
         self.clock = TwinClock(self.twin)
@@ -83,6 +85,12 @@ class TwinArm:
     def recover(self) -> None:
         """Clear the errors of a stopped arm."""
         self._franka.recover()
+
+    def kill(self) -> None:
+        """End the twin that was started here without a word, as a control box that loses power."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
 
     def close(self) -> None:
         """Disconnect, and stop the twin that was started here."""
