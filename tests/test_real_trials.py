@@ -11,11 +11,14 @@ import pytest
 from bench_fakes import BareArm, ClockCamera, StillAgent, WorldArm, demonstration
 from rich.console import Console
 
+from h2r_bench.envs.robot import FINGER_TIP_BELOW_TOOL
 from h2r_bench.real import trials
+from h2r_bench.real.calibration import FINGER_ABOVE_TOOL, MARKS, Calibration, HandEye, fit_mount
 from h2r_bench.real.cameras import View
 from h2r_bench.real.cameras.catalog import CAMERAS
 from h2r_bench.real.cards import draw_cards
 from h2r_bench.real.demos import save_demo
+from h2r_bench.real.projection import ReferenceCamera
 from h2r_bench.real.terminal import Terminal
 from h2r_bench.real.trials import BAD_INPUT, INTERRUPTED, NOT_FINISHED, main
 from h2r_bench.trials import TrialLog, log_path, trial_seed, video_path
@@ -154,10 +157,20 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def calibrated() -> Calibration:
+    """Of an arm that stands where it should, under a camera that looks where it should."""
+    touched = np.array(MARKS) + (0.0, 0.0, FINGER_TIP_BELOW_TOOL)
+    places = np.array([(0.42, -0.12, 0.15), (0.42, 0.12, 0.15), (0.56, -0.12, 0.10), (0.56, 0.12, 0.10)])
+    seen = ReferenceCamera((128, 128)).pixels(places + (0.0, 0.0, FINGER_ABOVE_TOOL))
+    eye = HandEye(tuple(map(tuple, places.tolist())), tuple(map(tuple, seen.tolist())), (128, 128))
+    return Calibration("xarm", "", "2030-01-01", fit_mount(touched), tuple(map(tuple, touched.tolist())), eye)
+
+
 @pytest.fixture
 def lab(tmp_path: Path, demos: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """A bare arm, an aimed camera and recorded demonstrations; returns how to run a session there."""
     View().save(tmp_path / "view.json")
+    calibrated().save(tmp_path / "calibration.json")
     arm = BareArm()
     monkeypatch.setitem(CAMERAS._values, "fake", lambda config: ClockCamera(arm.clock))
 
@@ -170,6 +183,7 @@ def lab(tmp_path: Path, demos: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
             "--camera",
             "fake",
         ]
+        where += ["--arm", "xarm", "--calibration", str(tmp_path / "calibration.json")]
         terminal = silent(answers)
         return run(tmp_path / "out", *where, "--port", "0", *more, arm=arm, terminal=terminal)
 
@@ -261,6 +275,14 @@ def test_camera_that_was_never_aimed_is_refused(
     (tmp_path / "view.json").unlink()
     assert lab([], "--policy", STILL) == BAD_INPUT
     assert "python -m h2r_bench.real.aim" in capsys.readouterr().err
+
+
+def test_arm_that_was_never_calibrated_is_refused(
+    tmp_path: Path, lab: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "calibration.json").unlink()
+    assert lab([], "--policy", STILL) == BAD_INPUT
+    assert "python -m h2r_bench.real.calibrate --arm xarm" in capsys.readouterr().err
 
 
 def test_session_of_other_policies_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

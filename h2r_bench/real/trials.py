@@ -11,7 +11,7 @@ import math
 import shlex
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +19,8 @@ import tyro
 
 from h2r_bench.real.arms.base import Arm
 from h2r_bench.real.arms.catalog import ArmConfig
+from h2r_bench.real.calibrate import DEFAULT_CALIBRATION
+from h2r_bench.real.calibration import require_calibration
 from h2r_bench.real.cameras import Camera, CameraConfig, View, make_camera
 from h2r_bench.real.cameras.catalog import load_view
 from h2r_bench.real.cameras.twin import TwinCamera
@@ -64,6 +66,8 @@ class TrialsConfig:
     """Folder for records, videos and the session's files."""
     demos: Path = Path("lab/demos")
     """Folder of human demonstrations, see `python -m h2r_bench.real.record`."""
+    calibration: Path = DEFAULT_CALIBRATION
+    """What `python -m h2r_bench.real.calibrate` saved."""
     port: int = 8787
     """Port on loopback of the page that shows the scene over the live view; 0 for no page."""
     arm: Annotated[ArmConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=ArmConfig)
@@ -120,7 +124,7 @@ def prepare(
     cards = draw_cards(
         config.task, cue=config.cue, shift_cm=config.shift, seed=config.seed, trials=config.trials
     )
-    arm = make(config)
+    arm = make_calibrated(config, make)
     session = Session.open(session_folder(config, cards[0].task), plan_of(config, cards, contenders, arm))
     refuse_overlap(config.out, session)
     if len(session.standing.verdicts) == session.plan.runs:
@@ -134,6 +138,16 @@ def prepare(
     supervisor.check(cards)
     versions = describe_bench(bench.arm, bench.camera.name)
     return session, Runner(session, cards, contenders, bench, supervisor, versions)
+
+
+def make_calibrated(config: TrialsConfig, make: ArmMaker) -> Arm:
+    """The arm, told where its base stands. Raises CalibrationError for a physical one without calibration."""
+    arm = make(config)
+    if isinstance(arm, SimulatedArm):
+        return arm
+    known = require_calibration(config.calibration, config.arm.arm, config.arm.host)
+    options = (*config.arm.arm_option, known.mount_option)
+    return make(replace(config, arm=replace(config.arm, arm_option=options)))
 
 
 def check_numbers(config: TrialsConfig) -> None:
