@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from h2r_bench.chunks import delayed
 from h2r_bench.envs import gl
 from h2r_bench.policies.catalog import AGENTS, AgentSpec, find_agent
 from h2r_bench.policies.options import parse_command
@@ -34,12 +35,14 @@ from h2r_bench.trials import (
     video_path,
     weights_of,
 )
-from h2r_bench.types import Agent
+from h2r_bench.types import CONTROL_HZ, Agent
 from h2r_bench.video import TrialVideo
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
 BAD_INPUT = 2
+STEP_MS = round(1000 / CONTROL_HZ)
+"""A control step [ms]."""
 
 
 class InputError(ValueError):
@@ -72,11 +75,13 @@ class RunConfig:
     """Weights of the agent, instead of those it ships with."""
     name: str | None = None
     """Name to record the agent under, instead of `--policy`."""
+    latency: int = 0
+    """Let every action come this much late [ms], as over a network: a multiple of 100, the control step."""
 
     @property
     def recorded_as(self) -> str:
-        """Name of the agent in records, files and tables."""
-        return self.name or self.policy
+        """Name of the agent in records, files and tables; with latency, it says how much."""
+        return (self.name or self.policy) + (f"+{self.latency}ms" if self.latency else "")
 
 
 EnvMaker = Callable[[RunConfig, Agent], Any]
@@ -154,7 +159,7 @@ def prepare(config: RunConfig, options: Any = None) -> tuple[RunConfig, Agent]:
     except (ValueError, gl.GLUnavailableError) as error:
         raise InputError(str(error)) from None
     try:
-        return config, spec.load(config.weights, options)
+        return config, delayed(spec.load(config.weights, options), config.latency // STEP_MS)
     except (OSError, ValueError, ImportError) as error:
         raise InputError(f"cannot load {config.policy}: {one_line(error)}") from None
 
@@ -176,6 +181,13 @@ def check_numbers(config: RunConfig) -> None:
         raise InputError(f"--seed must not be negative, got {config.seed}")
     if not (math.isfinite(config.shift) and config.shift >= 0.0):
         raise InputError(f"--shift must be a distance in cm, 0 or more, got {config.shift}")
+    check_latency(config.latency)
+
+
+def check_latency(latency_ms: int) -> None:
+    """Raise InputError unless `latency_ms` is a whole number of control steps."""
+    if latency_ms < 0 or latency_ms % STEP_MS:
+        raise InputError(f"--latency must be a multiple of {STEP_MS} ms, the control step, got {latency_ms}")
 
 
 def check_name(config: RunConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -136,8 +137,10 @@ def trial_seed(seed: int, trial: int) -> int:
 
 def package_versions() -> dict[str, str]:
     """Versions of Python, this package and the libraries that shape a result."""
-    libraries = ("mujoco", "torch", "numpy", "gymnasium")
-    installed = {name: importlib.metadata.version(name) for name in libraries}
+    installed = {}
+    for name in ("mujoco", "torch", "numpy", "gymnasium"):
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):  # robot computers have no torch
+            installed[name] = importlib.metadata.version(name)
     return {"h2r_bench": h2r_bench.__version__, **installed, "python": platform.python_version()}
 
 

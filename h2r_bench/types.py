@@ -238,3 +238,14 @@ class PrivilegedAgent(Agent, Protocol):
 
     def bind(self, env: Any) -> None:
         """Receive the unwrapped environment before `reset`."""
+
+
+@runtime_checkable
+class ChunkAgent(Agent, Protocol):
+    """An agent that can be asked for a chunk of actions while the previous one is carried out."""
+
+    execute: int
+    """Control steps after which a new chunk is wanted."""
+
+    def plan(self, observation: Any, step: int) -> Float32Array:
+        """The actions (n, 7) of the control steps `step`, `step + 1`, ... from the observation of `step`."""

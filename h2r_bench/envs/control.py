@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from h2r_bench.envs.robot import ARM_JOINTS, HOME, build_arm
+from h2r_bench.envs.robot import HOME, build_arm
 from h2r_bench.types import (
     CONTROL_HZ,
     DEFAULT_LIMITS,
@@ -57,13 +57,20 @@ class InverseKinematics:
     solver would cost more than all of the step's other Python together.
     """
 
-    def __init__(self) -> None:
-        root = build_arm(visual=False, gripper=False)
-        self.model = mujoco.MjModel.from_xml_string(root.to_xml_string(), root.get_assets())
+    def __init__(
+        self, model: mujoco.MjModel | None = None, home: FloatArray = HOME, site: str = "tool"
+    ) -> None:
+        """For the simulated arm, or for another chain: `model` with hinges alone and a `site` at its tool,
+        turned so that gripper-down is the identity; `home` holds its joint angles [rad] near which it stays.
+        """
+        if model is None:
+            root = build_arm(visual=False, gripper=False)
+            model = mujoco.MjModel.from_xml_string(root.to_xml_string(), root.get_assets())
+        self.model, self._home = model, home
         self._data = mujoco.MjData(self.model)
-        self._site = self.model.site("tool").id
+        self._site = self.model.site(site).id
         self._low, self._high = self.model.jnt_range.T.copy()
-        joints = len(ARM_JOINTS)
+        joints = self.model.nv
         self._jacobian = np.zeros((6, joints))
         self._error = np.zeros(6)
         self._factor = np.zeros((joints, joints))
@@ -72,9 +79,24 @@ class InverseKinematics:
         self._pull = np.zeros(joints)
         self.reset()
 
-    def reset(self, joints: FloatArray = HOME) -> None:
-        """Start the next solution from `joints`, shape (7,) [rad]."""
+    def reset(self, joints: FloatArray | None = None) -> None:
+        """Start the next solution from `joints`, shape (7,) [rad], or from home."""
+        self._data.qpos[:] = self._home if joints is None else joints
+
+    def narrow(self, low: FloatArray, high: FloatArray) -> None:
+        """Keep to joint limits that are narrower than the model's, shape (7,) each [rad]."""
+        self._low, self._high = np.maximum(self._low, low), np.minimum(self._high, high)
+
+    def forward(self, joints: FloatArray) -> ToolPose:
+        """Where the tool is at `joints`, shape (7,) [rad]. The next solution still starts where it would."""
+        kept = self._data.qpos.copy()
         self._data.qpos[:] = joints
+        mujoco.mj_kinematics(self.model, self._data)
+        quat = np.empty(4)
+        mujoco.mju_mat2Quat(quat, self._data.site_xmat[self._site])
+        pose = ToolPose(self._data.site_xpos[self._site].copy(), rotation_vector(quat))
+        self._data.qpos[:] = kept
+        return pose
 
     def solve(self, pose: ToolPose) -> FloatArray:
         """Joint angles, shape (7,) [rad], that bring the tool to `pose` or as near as the limits allow."""
@@ -89,7 +111,7 @@ class InverseKinematics:
             mujoco.mju_mulMatTVec(self._pull, self._jacobian, _COST * self._error)
             # The seventh degree of freedom stays near the home posture, far weaker than the tool's pose.
             self._diagonal += _POSTURE_COST
-            self._pull += _POSTURE_COST * (HOME - joints)
+            self._pull += _POSTURE_COST * (self._home - joints)
             mujoco.mju_cholFactor(self._factor, 0.0)
             mujoco.mju_cholSolve(self._motion, self._factor, self._pull)
             joints += self._motion
@@ -112,9 +134,12 @@ class InverseKinematics:
 
 
 def limit_target(
-    previous: ToolPose, wanted: ToolPose, limits: MotionLimits = DEFAULT_LIMITS
+    previous: ToolPose,
+    wanted: ToolPose,
+    limits: MotionLimits = DEFAULT_LIMITS,
+    rate_hz: float = CONTROL_HZ,
 ) -> tuple[ToolPose, tuple[str, ...]]:
-    """The nearest allowed target to `wanted` one control step after `previous`.
+    """The nearest allowed target to `wanted` one step of a clock of `rate_hz` [Hz] after `previous`.
 
     Returns the target and the names of the limits that held it back: "workspace", "tilt", "yaw", "speed",
     "rotation_speed".
@@ -130,18 +155,16 @@ def limit_target(
     )
     if mujoco.mju_dist3(position, wanted.position) > _SAME:
         held.append("workspace")
-    rotvec = _limit_turn(previous.rotvec, _limit_orientation(wanted.rotvec, limits, held), limits, held)
-    reach = limits.max_speed / CONTROL_HZ
+    swing = limits.max_rotation_speed / rate_hz
+    rotvec = _limit_turn(previous.rotvec, _limit_orientation(wanted.rotvec, limits, held), swing, held)
+    reach = limits.max_speed / rate_hz
     if (distance := mujoco.mju_dist3(position, previous.position)) > reach:
         position = previous.position + (position - previous.position) * (reach / distance)
         held.append("speed")
     return ToolPose(position, rotvec), tuple(held)
 
 
-def _limit_turn(
-    previous: FloatArray, rotvec: FloatArray, limits: MotionLimits, held: list[str]
-) -> FloatArray:
-    swing = limits.max_rotation_speed / CONTROL_HZ
+def _limit_turn(previous: FloatArray, rotvec: FloatArray, swing: float, held: list[str]) -> FloatArray:
     # Rotations are never further apart than their vectors.
     if mujoco.mju_dist3(previous, rotvec) <= swing:
         return rotvec

@@ -162,7 +162,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         self.horizon = len(self.demonstration) + round(EXTRA_SECONDS * CONTROL_HZ)
         self._padded = self.demonstration.clip(0, self.horizon + CLIP_LENGTH)
         self._image, self._begun, self._live = None, False, True
-        info = {"demonstration": self.demonstration, "instruction": self.instruction, **self._verdict()}
+        info = {"demonstration": self.demonstration, "instruction": self.instruction, **self.verdict()}
         return self._observe(), info
 
     def step(self, action: ArrayLike) -> tuple[dict[str, Any], float, bool, bool, dict[str, Any]]:
@@ -189,7 +189,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             self.trace.append(self.simulation.snapshot())
         truncated = self.steps_taken >= self.horizon
         self._live = not (truncated or failure)
-        info = {**self._verdict(failure), "clipped": clipped}
+        info = {**self.verdict(failure), "clipped": clipped}
         if truncated and not failure:
             info["distance"] = -self._potential(-1)
         reward = float(truncated and info["is_success"])
@@ -205,6 +205,28 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             self._window.show(self.simulation)
             return None
         return self._robot_image().copy()
+
+    def look(self) -> UInt8Array:
+        """The robot view of this very moment, shape (H, W, 3), also in the middle of a control step."""
+        return self._camera_views().robot(self.simulation)
+
+    def record_step(self) -> None:
+        """Close a control step that was driven from outside, see `Simulation.drive`."""
+        self.trace.append(self.simulation.finish_step())
+        self._image = None
+
+    def verdict(self, failure: str = "") -> dict[str, Any]:
+        """How the trial stands: `is_success`, `progress` and `failure`."""
+        judgement = (
+            Judgement(False, 0.0, failure)
+            if failure
+            else self.task.judge(self.trace, self.pair.robot_scene, self.pair.goal)
+        )
+        return {
+            "is_success": judgement.success,
+            "progress": judgement.progress,
+            "failure": judgement.failure,
+        }
 
     def close(self) -> None:
         """Free the graphics memory."""
@@ -291,18 +313,6 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         for index, position in enumerate(now.prop_position[:MAX_PROPS]):
             props[index] = (*position, now.prop_yaw(index))
         return {"props": props, "goal": np.array([goal.subject, goal.target, goal.angle], np.float32)}
-
-    def _verdict(self, failure: str = "") -> dict[str, Any]:
-        judgement = (
-            Judgement(False, 0.0, failure)
-            if failure
-            else self.task.judge(self.trace, self.pair.robot_scene, self.pair.goal)
-        )
-        return {
-            "is_success": judgement.success,
-            "progress": judgement.progress,
-            "failure": judgement.failure,
-        }
 
 
 def ground_truth(pair: Pair, played: Film) -> GroundTruth:

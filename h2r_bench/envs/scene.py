@@ -196,6 +196,7 @@ class Stage:
         model = self.model
         self.tool_site = model.site("panda/tool").id
         self.arm_qpos = np.array([model.joint(f"panda/{name}").qposadr[0] for name in ARM_JOINTS])
+        self.arm_dofs = np.array([model.joint(f"panda/{name}").dofadr[0] for name in ARM_JOINTS])
         servos = (*ARM_JOINTS, "left_finger")
         self.servos = np.array([model.actuator(f"panda/{name}").id for name in servos])
         """Actuators of the seven joints and of the gripper; each has one activation, its position target."""

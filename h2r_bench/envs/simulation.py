@@ -87,6 +87,7 @@ class Simulation:
         self._finger = FINGER_TRAVEL
         self._spec: SceneSpec | None = None
         self._tip_path: list[FloatArray] = []
+        self._driven = 0
         self.ink_steps: list[FloatArray] = []
         """Ink of each control step since the reset, as in the snapshots."""
 
@@ -142,9 +143,50 @@ class Simulation:
         finger = float(np.clip(aim, self._finger - reach, self._finger + reach))
         self._interpolate(goal, finger)
         self._joints, self._finger = goal, finger
+        self._check_stable()
+        return held
+
+    def put_arm(self, joints: FloatArray, finger: float) -> None:
+        """Place the robot at rest at `joints` (7,) [rad], its fingers at `finger` [m] unless they hold
+        something from start to end.
+        """
+        stage, data = self.stage, self.data
+        finger = HELD_FINGER if self._holding else finger
+        data.qpos[stage.arm_qpos], data.qpos[stage.finger_qpos] = joints, finger
+        data.act[stage.servos] = (*joints, finger)
+        data.qvel[:] = 0.0
+        mujoco.mj_forward(stage.model, data)
+        self._carry()
+
+    @property
+    def finger(self) -> float:
+        """Measured travel of the fingers [m]."""
+        return float(self.data.qpos[self.stage.finger_qpos].mean())
+
+    def drive(self, joints: FloatArray, finger: float) -> None:
+        """One physics step with the servos told `joints` (7,) [rad] and `finger` [m]: for robots driven by
+        other means than `step`. `finish_step` closes the control step.
+        """
+        stage, data = self.stage, self.data
+        data.act[stage.servos] = (*joints, finger)
+        data.ctrl[stage.servos] = 0.0
+        mujoco.mj_step(stage.model, data)
+        self._driven += 1
+        if self._holding and self._driven % (self._steps // _INK_POINTS) == 0:
+            self._tip_path.append(data.site_xpos[stage.tool_site].copy())
+
+    def finish_step(self) -> Snapshot:
+        """Close a control step made of calls of `drive`. Raises PhysicsError when it blew up."""
+        mujoco.mj_kinematics(self.stage.model, self.data)
+        self._carry()
+        self._check_stable()
+        snapshot = self.snapshot()
+        self._tip_path = []
+        return snapshot
+
+    def _check_stable(self) -> None:
         if any(self.data.warning.number[kind] for kind in _UNSTABLE):
             raise PhysicsError("the simulation became unstable")
-        return held
 
     def _find_stops(self) -> list[tuple[int, bool, bool]]:
         """Physics steps of a control step to stop at: to look for the film, and where a pen leaves ink."""

@@ -76,6 +76,10 @@ class TaskSource(Protocol):
     def domain(self) -> str:
         """Training domain: `basic` or `writing`."""
 
+    @property
+    def unreal(self) -> str:
+        """Why it has no protocol on a physical arm; empty where a person can set it up and judge it."""
+
     def variant(self, rng: np.random.Generator, trial: int | None) -> Task:
         """The task that trial number `trial` plays; without a number one is drawn."""
 
@@ -87,6 +91,8 @@ class Task(ABC):
     """Id of the task."""
     domain: ClassVar[str] = "basic"
     """Which training domain it belongs to: `basic` or `writing`."""
+    unreal: ClassVar[str] = ""
+    """Why it has no protocol on a physical arm; empty where a person can set it up and judge it."""
 
     def __init__(self, look: Look = TRAIN) -> None:
         self.look = look
@@ -140,6 +146,8 @@ class Mixture:
     name: str
     variants: tuple[Task, ...]
     domain: str = "basic"
+    unreal: str = ""
+    """Why it has no protocol on a physical arm; empty where a person can set it up and judge it."""
 
     def variant(self, rng: np.random.Generator, trial: int | None) -> Task:
         """Trial 0 plays the first variant, trial 1 the second, and so on round."""

@@ -14,9 +14,11 @@ from h2r_bench.envs.tasks.rotation import Rotation
 
 SEEN: tuple[type[Task], ...] = (PushPull, PickPlace, Rotation)
 
-for _name, _look in (
-    ("appearance_gen", NEW_APPEARANCE),
-    ("position_gen", NEW_POSITION),
-    ("background_gen", NEW_BACKGROUND),
+_SURROUNDINGS = "table tops, walls and light cannot be put up from a scene card"
+
+for _name, _look, _unreal in (
+    ("appearance_gen", NEW_APPEARANCE, ""),
+    ("position_gen", NEW_POSITION, ""),
+    ("background_gen", NEW_BACKGROUND, _SURROUNDINGS),
 ):
-    TASKS.add(_name, Mixture(_name, tuple(task(_look) for task in SEEN)))
+    TASKS.add(_name, Mixture(_name, tuple(task(_look) for task in SEEN), unreal=_unreal))

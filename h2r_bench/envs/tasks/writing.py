@@ -65,6 +65,7 @@ class Writing(Task):
     """Base of the writing tasks: they differ in what is written, and in whether the pen may be lifted."""
 
     domain: ClassVar[str] = "writing"
+    unreal: ClassVar[str] = "ink on paper is judged to the millimetre, which nobody can do by eye"
 
     def __init__(self, name: str, look: Look = TRAIN, *, pen_up: bool = False) -> None:
         """The height of the tool is free with `pen_up`, else fixed; its orientation is always fixed."""

@@ -121,6 +121,11 @@ class H2RAgent:
         self._plan = plan
         return (action if batched else action[0]), plan
 
+    def plan(self, observation: Mapping[str, Any], step: int) -> Float32Array:
+        """A new chunk (chunk, 7) from the observation of `step`, for runners that compute while they move."""
+        rows = {key: np.asarray(observation[key])[None] for key in ("image", "state", "human_clip")}
+        return self._imagine(rows, np.array([0]), [step])[0]
+
     def _recall(self, state: Plan | None, episode_start: Any, count: int) -> Plan:
         remembered = state if state is not None else self._plan
         if remembered is None or len(remembered.step) != count:

@@ -96,8 +96,8 @@ class NoiseConfig:
     """What the ST-UNet puts out. The paper writes epsilon (equation 1), its code trains v."""
     shrink_input: bool = True
     """Whether the ST-UNet sees noisy latents times the share of signal in them, their best linear guess at
-    the clean ones. At the last timestep that share is zero: features then follow from the condition alone, and
-    a model that starts from nothing need not learn to look through pure noise. The paper does not."""
+    the clean ones. At the last timestep that share is zero: features then follow from the condition alone,
+    and a model that starts from nothing need not learn to look through pure noise. The paper does not."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,277 @@
+"""What an agent may ask of an arm, decided by arithmetic alone: no clock, no thread, no driver.
+
+`Guard.decide` takes one action and says what may be commanded. Every position it lets through lies on the
+straight line between the last one and the wanted one brought inside the box, so the box is never left.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from h2r_bench.envs.control import GripperLatch, ToolPose, limit_target
+from h2r_bench.rotations import matrix_to_rotvec, rotvec_to_matrix, yaw_of
+from h2r_bench.types import ACTION_DIM, CONTROL_HZ, DEFAULT_LIMITS, FloatArray, MotionLimits
+
+EPSILON = 1e-6
+"""Rounding allowed beyond a limit [m, rad, m/s, rad/s]."""
+ABSURD = 100.0
+"""Numbers larger than this are no metres and no radians, and are refused like those that are not finite."""
+REACH_BACK = 0.01
+"""A tool measured this far outside the box still counts as on its edge [m]."""
+
+
+class LimitsError(ValueError):
+    """Limits that contradict each other, or are looser than the default without saying so."""
+
+
+@dataclass(frozen=True)
+class SafetyLimits:
+    """Limits on what reaches a physical arm. The defaults are for a bench with people near it."""
+
+    motion: MotionLimits = DEFAULT_LIMITS
+    """Workspace box, speeds and orientation cone: the same limits as in the simulator."""
+    table_height: float = 0.0
+    """Height of the table top [m], robot base frame."""
+    table_clearance: float = 0.004
+    """How far above the table the tool stays [m]; the finger tips reach 9.5 mm beyond it when closed round
+    nothing, so on a hard table 0.012 keeps them clear."""
+    max_acceleration: float = 6.0
+    """Largest change of the commanded velocity [m/s^2]; standing still is always allowed."""
+    max_rotation_acceleration: float = 30.0
+    """Largest increase of the commanded turning speed [rad/s^2]."""
+    max_step: float = 0.05
+    """Furthest the target moves in one command [m]."""
+    max_rotation_step: float = 0.2
+    """Furthest the target turns in one command [rad]."""
+    max_lead: float = 0.15
+    """Furthest the target runs ahead of the measured tool [m]: an arm that is blocked is not pushed on."""
+    min_interval_s: float = 0.05
+    """Commands that follow sooner are refused [s]."""
+    grip_force: float = 30.0
+    """Closing force of the gripper [N], where it can be told."""
+    min_grip_interval_s: float = 0.3
+    """Changes of the gripper's command that follow sooner are refused [s]."""
+    timeout_s: float = 0.2
+    """Without a command or a frame for this long the arm is held [s]."""
+    braking_s: float = 0.03
+    """... and this much earlier the hold is given, so that the arm stands when the time is up [s]."""
+    loosen: bool = False
+    """Accept limits looser than the defaults. They are named in every trial record."""
+
+    def __post_init__(self) -> None:
+        low, high = self.box
+        if not (low < high).all():
+            raise LimitsError(f"the workspace is empty: {low.tolist()} to {high.tolist()} [m]")
+        values = {name: getattr(self, name) for name in (*_UPPER, *_LOWER)}
+        if bad := [name for name, value in values.items() if not (math.isfinite(value) and value >= 0)]:
+            raise LimitsError(f"limits must be finite and not negative: {', '.join(bad)}")
+        if not self.braking_s < self.timeout_s:
+            raise LimitsError("braking_s must be shorter than timeout_s")
+        if (loose := self.loosened()) and not self.loosen:
+            raise LimitsError(f"looser than the default: {', '.join(loose)}. Set loosen to accept that.")
+
+    @property
+    def box(self) -> tuple[FloatArray, FloatArray]:
+        """Lower and upper corner of the allowed tool positions, each (3,) [m]."""
+        low = np.array(self.motion.workspace_low, float)
+        low[2] = max(low[2], self.table_height + self.table_clearance)
+        return low, np.array(self.motion.workspace_high, float)
+
+    def loosened(self) -> tuple[str, ...]:
+        """Names of the limits that allow more than the defaults do."""
+        names = [name for name in _UPPER if getattr(self, name) > _DEFAULTS[name]]
+        names += [name for name in _LOWER if getattr(self, name) < _DEFAULTS[name]]
+        for entry in dataclasses.fields(MotionLimits):
+            ours, standard = (np.array(getattr(m, entry.name)) for m in (self.motion, DEFAULT_LIMITS))
+            looser = ours < standard if entry.name == "workspace_low" else ours > standard
+            names += [entry.name] if looser.any() else []
+        return tuple(names)
+
+    def describe(self) -> dict[str, Any]:
+        """JSON-able: every limit, and which are looser than the default."""
+        return {**dataclasses.asdict(self), "loosened": list(self.loosened())}
+
+
+_UPPER = (
+    "max_acceleration",
+    "max_rotation_acceleration",
+    "max_step",
+    "max_rotation_step",
+    "max_lead",
+    "grip_force",
+    "timeout_s",
+)
+"""Limits that are looser when larger."""
+_LOWER = ("table_height", "table_clearance", "min_interval_s", "min_grip_interval_s", "braking_s")
+"""Limits that are looser when smaller."""
+_DEFAULTS = {
+    entry.name: entry.default for entry in dataclasses.fields(SafetyLimits) if entry.name in _UPPER + _LOWER
+}
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What may be commanded."""
+
+    pose: ToolPose | None
+    """The tool target, or None where nothing may be commanded."""
+    gripper_open: bool | None
+    """What the gripper shall newly do, None for nothing new."""
+    held: tuple[str, ...]
+    """Names of the limits that changed or refused the action."""
+
+
+@dataclass
+class Guard:
+    """The memory the limits need: where the last target was, how fast it moved, when."""
+
+    limits: SafetyLimits
+    pose: ToolPose | None = None
+    """The last target, None before `anchor`."""
+    _velocity: FloatArray = field(default_factory=lambda: np.zeros(3))
+    _turning: float = 0.0
+    _time_s: float = -math.inf
+    _latch: GripperLatch = field(default_factory=GripperLatch)
+    _grip_time_s: float = -math.inf
+
+    def anchor(self, pose: ToolPose, *, open_: bool) -> None:
+        """Start from a measured tool at rest at `pose`, with the gripper told to be open or not."""
+        low, high = self.limits.box
+        near = np.clip(pose.position, low, high)
+        inside = np.linalg.norm(near - pose.position) <= REACH_BACK
+        self.pose = ToolPose(near if inside else np.array(pose.position), np.array(pose.rotvec))
+        self._velocity, self._turning = np.zeros(3), 0.0
+        self._latch = GripperLatch(open_=open_)
+
+    def decide(self, action: ArrayLike, now_s: float, measured: FloatArray) -> Decision:
+        """What of `action`, shape (7,), may be commanded at `now_s` [s].
+
+        Args:
+            action: position [m], rotation vector [rad], gripper, as in `h2r_bench.types`.
+            now_s: time [s] on one clock.
+            measured: tool position (3,) [m].
+        """
+        wanted = _finite_action(action)
+        if wanted is None:
+            return Decision(None, None, ("not_finite",))
+        if now_s - self._time_s < self.limits.min_interval_s:
+            return Decision(None, None, ("rate",))
+        if self.pose is None or not self.allows(self.pose):
+            return Decision(None, None, ("outside_workspace",))
+        seconds = min(now_s - self._time_s, 1.0 / CONTROL_HZ)
+        pose, held = self._limit(self.pose, ToolPose(wanted[:3], wanted[3:6]), seconds)
+        if not self._keeps_near(pose, measured):
+            pose, held = ToolPose(self.pose.position, pose.rotvec), [*held, "lead"]
+        self._velocity = (pose.position - self.pose.position) / seconds
+        self._turning = _angle(self.pose.rotvec, pose.rotvec) / seconds
+        self.pose, self._time_s = pose, now_s
+        return Decision(pose, self._grip(float(wanted[6]), now_s, held), tuple(dict.fromkeys(held)))
+
+    def allows(self, pose: ToolPose) -> bool:
+        """Whether a pose lies in the box and in the orientation cone."""
+        low, high = self.limits.box
+        inside = (pose.position >= low - EPSILON).all() and (pose.position <= high + EPSILON).all()
+        return bool(inside) and upright(pose.rotvec, self.limits.motion)
+
+    def _keeps_near(self, pose: ToolPose, measured: FloatArray) -> bool:
+        """Whether the target stays near the measured tool, or at least comes nearer to it."""
+        assert self.pose is not None
+        lead = float(np.linalg.norm(pose.position - measured))
+        return lead <= max(self.limits.max_lead, float(np.linalg.norm(self.pose.position - measured)))
+
+    def _limit(self, last: ToolPose, wanted: ToolPose, seconds: float) -> tuple[ToolPose, list[str]]:
+        low, high = self.limits.box
+        motion = dataclasses.replace(self.limits.motion, workspace_low=tuple(low), workspace_high=tuple(high))
+        target, names = limit_target(last, wanted, motion, 1.0 / seconds)
+        held = list(names)
+        if wanted.position[2] < low[2] - EPSILON:
+            held[held.index("workspace")] = "table"
+        position = self._limit_step(last, target, seconds, held)
+        return ToolPose(position, self._limit_turn(last, target, seconds, held)), held
+
+    def _limit_step(self, last: ToolPose, target: ToolPose, seconds: float, held: list[str]) -> FloatArray:
+        step = target.position - last.position
+        length = float(np.linalg.norm(step))
+        share = 1.0
+        if length > self.limits.max_step + EPSILON:
+            share = self.limits.max_step / length
+            held.append("step")
+        fitting = _fitting_share(
+            step * share / seconds, self._velocity, self.limits.max_acceleration * seconds
+        )
+        if fitting < 1.0:
+            held.append("acceleration")
+        return last.position + step * (share * fitting)
+
+    def _limit_turn(self, last: ToolPose, target: ToolPose, seconds: float, held: list[str]) -> FloatArray:
+        angle, turned = _angle(last.rotvec, target.rotvec), target.rotvec
+        faster = self._turning + self.limits.max_rotation_acceleration * seconds
+        reach = min(self.limits.max_rotation_step, faster * seconds)
+        if angle > reach + EPSILON:
+            held.append("rotation_step" if reach < faster * seconds else "rotation_acceleration")
+            turned = _slerp(last.rotvec, target.rotvec, reach / angle)
+        if upright(turned, self.limits.motion):
+            return turned
+        # On its way a turn may leave the cone although it begins and ends inside.
+        held.append("tilt")
+        return last.rotvec
+
+    def _grip(self, value: float, now_s: float, held: list[str]) -> bool | None:
+        """Whether the gripper shall newly open or close."""
+        before = self._latch.open
+        if self._latch.command(value) == before:
+            return None
+        if now_s - self._grip_time_s < self.limits.min_grip_interval_s:
+            self._latch.open = before
+            held.append("gripper_rate")
+            return None
+        self._grip_time_s = now_s
+        return self._latch.open
+
+
+def upright(rotvec: FloatArray, motion: MotionLimits) -> bool:
+    """Whether a rotation (3,) [rad] lies in the orientation cone and the yaw range of `motion`."""
+    matrix = rotvec_to_matrix(rotvec)
+    tilt = math.acos(min(max(float(matrix[2, 2]), -1.0), 1.0))
+    return tilt <= motion.max_tilt + 10 * EPSILON and abs(float(yaw_of(matrix))) <= motion.max_yaw + EPSILON
+
+
+def _finite_action(action: ArrayLike) -> FloatArray | None:
+    """`action` as (7,) floats, or None for one that is no action."""
+    try:
+        wanted = np.asarray(action, np.float64)
+    except (TypeError, ValueError):
+        return None
+    # A NaN fails the comparison.
+    return wanted if wanted.shape == (ACTION_DIM,) and (np.abs(wanted) <= ABSURD).all() else None
+
+
+def _fitting_share(wanted: FloatArray, last: FloatArray, change: float) -> float:
+    """Largest share 0..1 of velocity `wanted` (3,) within `change` [m/s] of velocity `last`, else 0."""
+    if np.linalg.norm(wanted - last) <= change + EPSILON:
+        return 1.0
+    square, cross = float(wanted @ wanted), float(wanted @ last)
+    inside = cross * cross - square * (float(last @ last) - change * change)
+    if square < EPSILON * EPSILON or inside < 0.0:
+        return 0.0
+    least, most = (cross - math.sqrt(inside)) / square, (cross + math.sqrt(inside)) / square
+    return 0.0 if least > 1.0 else min(max(most, 0.0), 1.0)
+
+
+def _angle(first: FloatArray, second: FloatArray) -> float:
+    """Angle between two rotations given as vectors (3,) [rad]."""
+    between = rotvec_to_matrix(first).T @ rotvec_to_matrix(second)
+    return float(np.linalg.norm(matrix_to_rotvec(between)))
+
+
+def _slerp(first: FloatArray, second: FloatArray, share: float) -> FloatArray:
+    """The rotation that lies `share` of the way from `first` to `second`, vectors (3,) [rad]."""
+    start = rotvec_to_matrix(first)
+    turn = matrix_to_rotvec(start.T @ rotvec_to_matrix(second))
+    return np.asarray(matrix_to_rotvec(start @ rotvec_to_matrix(turn * share)))

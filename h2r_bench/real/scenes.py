@@ -1,0 +1,70 @@
+"""`python -m h2r_bench.real.scenes`: what a session needs on the table, and its scene cards to print.
+
+Needs neither arm nor camera: the cards are drawn over the reference view.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+from PIL import Image
+
+from h2r_bench.real.cards import draw_cards
+from h2r_bench.real.demos import STORED_SIZE
+from h2r_bench.real.errors import SetupError
+from h2r_bench.real.picture import card_picture, guides
+from h2r_bench.real.terminal import Terminal
+
+BAD_INPUT = 2
+
+
+@dataclass(frozen=True)
+class ScenesConfig:
+    """Show the scene cards of a session."""
+
+    task: str
+    """Name of the task."""
+    trials: int = 20
+    """How many scenes."""
+    seed: int = 0
+    """Seed of the scenes, as in the session."""
+    cue: Literal["scene", "video"] = "scene"
+    """Who says what to do: the scene itself, or only the video and the words."""
+    shift: float = 0.0
+    """Layout shift between the human's scene and the robot's [cm]."""
+    out: Path | None = None
+    """Folder for the pictures; without it only the list of things is printed."""
+
+
+def main(argv: Sequence[str] | None = None, *, terminal: Terminal | None = None) -> int:
+    """Run the command line `argv` (without the program's name) and return the exit status."""
+    config = tyro.cli(ScenesConfig, prog="python -m h2r_bench.real.scenes", description=__doc__, args=argv)
+    terminal = terminal or Terminal()
+    try:
+        if config.trials < 1 or config.seed < 0 or not config.shift >= 0:
+            raise SetupError("--trials must be at least 1, --seed and --shift not negative")
+        numbers = {"shift_cm": config.shift, "seed": config.seed, "trials": config.trials}
+        cards = draw_cards(config.task, cue=config.cue, **numbers)  # type: ignore[arg-type]
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    terminal.shopping(cards)
+    if config.out is not None:
+        config.out.mkdir(parents=True, exist_ok=True)
+        blank = guides(np.full((STORED_SIZE[1], STORED_SIZE[0], 3), 236, np.uint8))
+        for card in cards:
+            title = f"{card.task}, scene {card.trial + 1} of {config.trials}"
+            picture = card_picture(blank, card, card.robot_scene, title)
+            Image.fromarray(picture).save(config.out / f"card_{card.trial + 1:03d}.png")
+        terminal.say(f"{len(cards)} cards are in {config.out}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
