@@ -119,7 +119,7 @@ def test_the_reference_reaches_the_prediction_through_self_attention_alone() -> 
 
 
 def _count_banked(vpm: VideoPredictionModel) -> int:
-    vpm.condition(clip(), torch.zeros(1, *TINY.vpm.latent_shape))
+    vpm.condition(clip(), robot(), torch.zeros(1, *TINY.vpm.latent_shape))
     return len(vpm._bank)
 
 
@@ -156,7 +156,7 @@ def test_every_prediction_type_trains_and_samples(prediction: Any) -> None:
     torch.manual_seed(0)
     vpm = VideoPredictionModel(replace(TINY.vpm, noise=replace(TINY.vpm.noise, prediction=prediction)))
     latents = torch.randn(2, FRAMES, *TINY.vpm.latent_shape)
-    loss = vpm.loss(clip(2), latents[:, 0], latents, noise(), motion_weight=1.0)
+    loss = vpm.loss(clip(2), robot(2), latents[:, 0], latents, noise(), motion_weight=1.0, min_snr=5.0)
     loss.backward()
     assert loss.isfinite()
     assert vpm.behavior.projection.weight.grad is not None
