@@ -89,11 +89,13 @@ class TrainVPM:
     def __post_init__(self) -> None:
         self.loop.check()
         if self.stage == 1 and (self.vae is None) == (self.sources.sd is None):
-            raise ValueError("vpm --stage 1 needs --vae, a trained VAE, or --sd, Stable Diffusion: one of them")
+            raise ValueError(
+                "vpm --stage 1 needs --vae (a trained VAE) or --sd (Stable Diffusion), one of them"
+            )
         if self.stage == 2 and self.init is None:
             raise ValueError("vpm --stage 2 needs --init, the folder of stage 1")
-        if self.sources.clip and not self.sources.sd:
-            raise ValueError("--clip goes with --sd: a model that starts from nothing embeds its own latents")
+        if self.sources.image_encoder and not self.sources.sd:
+            raise ValueError("--image-encoder goes with --sd; other models embed their own latents")
         if (self.sources.motion and self.stage == 1) or (self.sources.sd and self.stage == 2):
             raise ValueError("--sd is for stage 1, --motion for stage 2")
 

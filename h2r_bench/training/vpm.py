@@ -63,7 +63,7 @@ class VPMLoss(nn.Module):
     def forward(
         self, human: Tensor, robot: Tensor, reference: Tensor, target: Tensor, *, generator: torch.Generator
     ) -> Tensor:
-        """Human frames (B, F, H, W, 3) and robot frame (B, H, W, 3), uint8; its latents and the wanted ones."""
+        """Human frames (B, F, H, W, 3) and robot frame (B, H, W, 3), uint8; its latents, those wanted."""
         weights = self.objective
         return self.model.loss(
             human,

@@ -20,7 +20,7 @@ DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 
 
 class PooledLatents(nn.Module):
-    """The embedding of a model that starts from nothing: pooled latents, projected. Trained with the UNets."""
+    """The embedding for a model that starts from nothing: pooled latents, projected."""
 
     def __init__(self, config: VPMConfig) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class PooledLatents(nn.Module):
         self.projection = nn.Linear(config.vae.latent_channels * self.pool**2, config.unet.token_dim)
 
     def forward(self, robot: Tensor, latents: Tensor) -> Tensor:
-        """Images `robot` (B, H, W, 3) uint8 and their latents (B, c, h, w) to tokens (B, 1, token_dim)."""
+        """Images `robot` (B, H, W, 3) uint8 and their latents (B, c, h, w) to (B, 1, token_dim)."""
         pooled = F.adaptive_avg_pool2d(latents, self.pool).flatten(1)
         token: Tensor = self.projection(pooled)[:, None]
         return token
@@ -44,14 +44,14 @@ class CLIPEmbedding(nn.Module):
 
     @torch.no_grad()
     def forward(self, robot: Tensor, latents: Tensor) -> Tensor:
-        """Images `robot` (B, H, W, 3) uint8 and their latents (B, c, h, w) to tokens (B, 1, token_dim)."""
+        """Images `robot` (B, H, W, 3) uint8 and their latents (B, c, h, w) to (B, 1, token_dim)."""
         pixels = clip_pixels(robot, self.side).to(latents.dtype)
         token: Tensor = self.clip(pixels).image_embeds[:, None]
         return token
 
 
 def build_image_encoder(config: VPMConfig) -> PooledLatents | CLIPEmbedding:
-    """The image encoder that `config` describes. Raises ValueError for a token that does not fit the UNets."""
+    """The image encoder that `config` describes. Raises ValueError for tokens of another width."""
     if config.clip is None:
         return PooledLatents(config)
     if config.clip.token_dim != config.unet.token_dim:
@@ -62,7 +62,7 @@ def build_image_encoder(config: VPMConfig) -> PooledLatents | CLIPEmbedding:
 
 
 def clip_tower(config: CLIPConfig) -> nn.Module:
-    """transformers' CLIPVisionModelWithProjection with random weights. Raises ModuleNotFoundError."""
+    """A CLIPVisionModelWithProjection of transformers, with random weights. Raises ModuleNotFoundError."""
     transformers = require_transformers()
     sizes = transformers.CLIPVisionConfig(
         hidden_size=config.width,

@@ -77,16 +77,24 @@ def load(kind: Any, source: str, subfolder: str = "") -> Loaded:
     name = f"{source}/{subfolder}" if subfolder else source
     _check_kind(kind, source, subfolder, name)
     try:
-        module, info = kind.from_pretrained(source, subfolder=subfolder, output_loading_info=True)
+        module, info = kind.from_pretrained(
+            source, subfolder=subfolder, output_loading_info=True, ignore_mismatched_sizes=True
+        )
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise PretrainedError(f"{name} is no {kind.__name__} that can be read: {_first_line(error)}") from error
-    lost = sorted(map(str, (*info["missing_keys"], *info["mismatched_keys"])))
+        raise PretrainedError(
+            f"{name} is no {kind.__name__} that can be read: {_first_line(error)}"
+        ) from error
+    lost = sorted([*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])])
     if lost:
-        raise PretrainedError(f"the weights in {name} are not what its config says: {_some(lost)} is missing")
+        raise PretrainedError(
+            f"the weights in {name} are not those of its config: {_some(lost)} missing or of another shape"
+        )
     reasons = {key: _reason(key) for key in sorted(info["unexpected_keys"])}
     unexplained = [key for key, reason in reasons.items() if not reason]
     if unexplained:
-        raise PretrainedError(f"{name} has weights that {kind.__name__} has no place for: {_some(unexplained)}")
+        raise PretrainedError(
+            f"{name} has weights that {kind.__name__} has no place for: {_some(unexplained)}"
+        )
     return Loaded(name, module.eval(), reasons)
 
 
@@ -103,7 +111,9 @@ def land(loaded: Loaded, model: nn.Module, prefix: str) -> Landing:
         if prefix + key not in places or places[prefix + key].shape != value.shape
     ]
     if strays:
-        raise PretrainedError(f"{loaded.name} does not fit {prefix.rstrip('.')}: no place for {_some(strays)}")
+        raise PretrainedError(
+            f"{loaded.name} does not fit {prefix.rstrip('.')}: no place for {_some(strays)}"
+        )
     for key, value in source.items():
         places[prefix + key].copy_(value)
     return Landing(loaded.name, {key: prefix + key for key in source}, loaded.unused)
@@ -116,8 +126,10 @@ def report(model: nn.Module, landings: Iterable[Landing], before: Iterable[str] 
     return Report(landings, tuple(name for name, _ in model.named_parameters() if name not in known))
 
 
-def check_same(name: str, theirs: Mapping[str, Any], ours: Mapping[str, Any], immaterial: Iterable[str]) -> None:
-    """Raises PretrainedError where the config `theirs` of `name` says other things about layers than `ours`."""
+def check_same(
+    name: str, theirs: Mapping[str, Any], ours: Mapping[str, Any], immaterial: Iterable[str]
+) -> None:
+    """Raises PretrainedError where the config `theirs` of `name` describes other layers than `ours`."""
     skipped = set(immaterial)
     differing = [
         f"{key} is {theirs[key]}, here it has to be {value}"
@@ -141,7 +153,7 @@ def _check_kind(kind: Any, source: str, subfolder: str, name: str) -> None:
 
 
 def _names(kind: Any, source: str, subfolder: str) -> tuple[str | None, tuple[str, ...]]:
-    """What a config says its class is, and what it has to say: a class to diffusers, a type to transformers."""
+    """What a config says it is, and what it has to say: diffusers write a class, transformers a type."""
     if hasattr(kind, "load_config"):
         return kind.load_config(source, subfolder=subfolder).get("_class_name"), (kind.__name__,)
     config, _ = kind.config_class.get_config_dict(source, subfolder=subfolder)

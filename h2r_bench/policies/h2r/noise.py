@@ -28,11 +28,11 @@ def target_of(
 def min_snr_weight(
     prediction: Prediction, scheduler: DDIMScheduler, timestep: Tensor, gamma: float
 ) -> Tensor:
-    """Min-SNR weights of the loss (Hang et al. 2023) at `timestep` (B,): shape (B,), at most 1 but for `sample`.
+    """Min-SNR weights (B,) of the loss (Hang et al. 2023, equation 5) at `timestep` (B,).
 
-    Noise: min(SNR, gamma) / SNR; clean samples: min(SNR, gamma). For v the authors' code is followed, which adds
-    one to the ratio first: min(SNR + 1, gamma) / (SNR + 1). Hang et al. have min(SNR, gamma) / (SNR + 1), which
-    is nought at the last timestep of a schedule with zero terminal SNR, where features are read.
+    Noise: min(SNR, gamma) / SNR; clean samples: min(SNR, gamma). For v the authors' code is followed, which
+    adds one to the ratio first: min(SNR + 1, gamma) / (SNR + 1). Hang et al. have min(SNR, gamma) /
+    (SNR + 1), nought at the last timestep of a schedule with zero terminal SNR, where features are read.
     """
     signal = scheduler.alphas_cumprod.to(timestep.device)[timestep]
     ratio = signal / (1.0 - signal)

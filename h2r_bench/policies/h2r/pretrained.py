@@ -41,21 +41,22 @@ class Sources:
     sd: str | None = None
     """Stable Diffusion in the layout of its image variations (subfolders unet, vae, image_encoder); stage 1,
     instead of `--vae`."""
-    clip: str | None = None
+    image_encoder: str | None = None
     """CLIP with its projection, instead of the image_encoder of `--sd`; stage 1."""
     motion: str | None = None
     """Motion modules (a MotionAdapter, such as AnimateDiff's) for the temporal layers; stage 2."""
 
 
 def from_stable_diffusion(config: VPMConfig, sources: Sources) -> tuple[VideoPredictionModel, Report]:
-    """The model of stage one, sized and filled by `sources`; `config` says the rest (images, behaviour, noise).
+    """The model of stage one, sized and filled by `sources`; `config` says the rest (images, noise).
 
     Raises PretrainedError, or ModuleNotFoundError without transformers.
     """
     if sources.sd is None:
         raise PretrainedError("stage one starts from Stable Diffusion: say where it is with --sd")
     tower = require_transformers().CLIPVisionModelWithProjection
-    clip = load(tower, sources.clip) if sources.clip else load(tower, sources.sd, "image_encoder")
+    own = sources.image_encoder
+    clip = load(tower, own) if own else load(tower, sources.sd, "image_encoder")
     vae, unet = load(AutoencoderKL, sources.sd, "vae"), load(UNet2DConditionModel, sources.sd, "unet")
     config = replace(config, vae=_vae_config(vae), unet=_unet_config(unet), clip=_clip_config(clip))
     _check(config, vae, unet, clip)
@@ -93,7 +94,10 @@ def with_motion_modules(
 def _check(config: VPMConfig, vae: Loaded, unet: Loaded, clip: Loaded) -> None:
     """Refuse architectures that `config` cannot describe, before anything large is built."""
     with torch.device("meta"):
-        ours = LatentCoder(config.vae).autoencoder, build_spatial(config, reference_input=config.reference_input)
+        ours = (
+            LatentCoder(config.vae).autoencoder,
+            build_spatial(config, reference_input=config.reference_input),
+        )
         tower: Any = clip_tower(config.clip)  # type: ignore[arg-type]
     for loaded, built in zip((vae, unet), ours, strict=True):
         check_same(loaded.name, loaded.module.config, built.config, _OF_DIFFUSERS)

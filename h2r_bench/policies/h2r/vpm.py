@@ -99,8 +99,8 @@ class VideoPredictionModel(nn.Module):
         """Prepare what the ST-UNet sees beside the noise; returns the token of cross-attention (B, 1, D).
 
         `human`: (B, F, H, W, 3) uint8. `robot`: (B, H, W, 3) uint8, the robot's reference frame, and
-        `reference`: (B, c, h, w), its latents. The S-UNet runs once per clip, at timestep 0. `drop` leaves the
-        reference out (classifier-free training).
+        `reference`: (B, c, h, w), its latents. The S-UNet runs once per clip, at timestep 0. `drop` leaves
+        the reference out (classifier-free training).
         """
         self._bank.clear()
         self._behavior = self.behavior(to_unit(human.flatten(0, 1)).to(self.dtype))
@@ -173,8 +173,9 @@ class VideoPredictionModel(nn.Module):
     ) -> Tensor:
         """The first up-sampling layer's output after one denoising step, by default from pure noise.
 
-        `human`: (B, F, H, W, 3) uint8; `robot`: (B, H, W, 3) uint8, the current robot image. `read` says where
-        the step begins, if not where the config does. Returns (B, F, C, h, w), see `VPMConfig.feature_shape`.
+        `human`: (B, F, H, W, 3) uint8; `robot`: (B, H, W, 3) uint8, the current robot image. `read` says
+        where the step begins, if not where the config does. Returns (B, F, C, h, w), see
+        `VPMConfig.feature_shape`.
         """
         batch, frames = human.shape[:2]
         read = read or self.config.features
