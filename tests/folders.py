@@ -70,7 +70,9 @@ def tower(**changes: Any) -> CLIPVisionModelWithProjection:
 def whole_clip() -> CLIPModel:
     torch.manual_seed(5)
     text = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
-    return CLIPModel(CLIPConfig(text_config=text, vision_config={**TOWER, "projection_dim": TOKEN}, projection_dim=TOKEN))
+    return CLIPModel(
+        CLIPConfig(text_config=text, vision_config={**TOWER, "projection_dim": TOKEN}, projection_dim=TOKEN)
+    )
 
 
 def stable_diffusion(folder: Path, **parts: Any) -> Path:
