@@ -13,8 +13,8 @@ What does not fit in memory is left out, with a line that says so.
   backward (S-UNet, reference attention, behaviour extractor, image encoder, loss), and of a whole step (with
   clipping, optimiser and EMA). Latents are computed once per dataset and are not part of it.
 
-Wall time is stretched by whatever else runs. `cpu_seconds`, summed over threads, is not (with one thread it is
-the wall time of a free core), so on a CPU the ratios are of CPU time.
+Wall time is stretched by whatever else runs. `cpu_seconds`, summed over threads, is not (with one thread it
+is the wall time of a free core), so on a CPU the ratios are of CPU time.
 """
 
 from __future__ import annotations
