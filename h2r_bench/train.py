@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -19,7 +19,9 @@ from rich.console import Console
 from rich.progress import Progress
 
 from h2r_bench.datasets import EpisodeStore
-from h2r_bench.policies.h2r.config import PRESETS, H2RConfig, to_json
+from h2r_bench.policies.h2r.config import PRESETS, FeatureConfig, H2RConfig, Start, to_json
+from h2r_bench.policies.h2r.landing import Report
+from h2r_bench.policies.h2r.pretrained import Sources
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.registry import UnknownNameError
 from h2r_bench.ruler import off_by
@@ -32,7 +34,14 @@ from h2r_bench.training.probe import probe_features
 from h2r_bench.training.record import finish_run, start_run
 from h2r_bench.training.ruler import train_ruler
 from h2r_bench.training.vae import train_vae
-from h2r_bench.training.vpm import Objective, first_stage, second_stage, train_vpm, untrained
+from h2r_bench.training.vpm import (
+    Objective,
+    first_stage,
+    first_stage_pretrained,
+    second_stage,
+    train_vpm,
+    untrained,
+)
 
 
 @dataclass(frozen=True)
@@ -62,7 +71,7 @@ class TrainVPM:
     out: Path
     """Folder of this run."""
     stage: Literal[1, 2] = 1
-    """Stage 1 starts from `--vae`, stage 2 from `--init`."""
+    """Stage 1 starts from `--vae` or `--sd`, stage 2 from `--init`."""
     vae: Path | None = None
     """Run of the VAE (stage 1)."""
     init: Path | None = None
@@ -70,16 +79,25 @@ class TrainVPM:
     train: Literal["temporal", "all"] = "temporal"
     """What stage 2 trains: the temporal layers alone, as the paper, or everything but the VAE."""
     preset: str = "compact"
-    """Sizes of the model (stage 1; stage 2 takes them from `--init`)."""
+    """Sizes of the model (stage 1; stage 2 takes them from `--init`, and `--sd` brings its own)."""
+    image_size: tuple[int, int] | None = None
+    """Width and height of the videos, if not those of the preset or of `--init` [pixels]."""
+    sources: tyro.conf.OmitArgPrefixes[Sources] = field(default_factory=Sources)
     objective: tyro.conf.OmitArgPrefixes[Objective] = field(default_factory=Objective)
     loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
     def __post_init__(self) -> None:
         self.loop.check()
-        if self.stage == 1 and self.vae is None:
-            raise ValueError("vpm --stage 1 needs --vae, the folder of a trained VAE")
+        if self.stage == 1 and (self.vae is None) == (self.sources.sd is None):
+            raise ValueError(
+                "vpm --stage 1 needs --vae (a trained VAE) or --sd (Stable Diffusion), one of them"
+            )
         if self.stage == 2 and self.init is None:
             raise ValueError("vpm --stage 2 needs --init, the folder of stage 1")
+        if self.sources.image_encoder and not self.sources.sd:
+            raise ValueError("--image-encoder goes with --sd; other models embed their own latents")
+        if (self.sources.motion and self.stage == 1) or (self.sources.sd and self.stage == 2):
+            raise ValueError("--sd is for stage 1, --motion for stage 2")
 
 
 @dataclass(frozen=True)
@@ -131,6 +149,10 @@ class ProbeVPM:
     """Steps of the probe's training."""
     seed: int = 0
     """Of the clips, the noise and the probe."""
+    start: Start = "noise"
+    """What the denoising step begins from, see `FeatureConfig`: noise, or the human's frames with noise."""
+    timestep: int | None = None
+    """Timestep of that step, if not the last."""
 
 
 @dataclass(frozen=True)
@@ -190,14 +212,25 @@ def run_vae(job: TrainVAE, command: list[str]) -> None:
 
 def run_vpm(job: TrainVPM, command: list[str]) -> None:
     """Train one stage of the VPM."""
-    if job.stage == 1 and job.vae is not None:
-        before, model = job.vae, first_stage(preset(job.preset).vpm, job.vae, job.loop)
-    elif job.init is not None:
-        before, model = job.init, second_stage(job.init, job.train, job.loop)
-    start_run(job.out, job, to_json(model.config), command, before)
+    model, told = _start_of(job)
+    start_run(job.out, job, to_json(model.config), command, job.vae if job.stage == 1 else job.init)
+    if told:
+        (job.out / "pretrained.json").write_text(json.dumps(told.to_json(), indent=1) + "\n")
+        print(told, file=sys.stderr)
     frames = _frames(job.data, model.config.image_size)
     train_vpm(model, job.data, frames, job.loop, job.objective, job.out)
     finish_run(job.out)
+
+
+def _start_of(job: TrainVPM) -> tuple[VideoPredictionModel, Report | None]:
+    """The model that `job` trains, and what landed in it from elsewhere."""
+    if job.init is not None and job.stage == 2:
+        return second_stage(job.init, job.train, job.loop, job.image_size, job.sources.motion)
+    config = preset(job.preset).vpm
+    config = replace(config, image_size=job.image_size or config.image_size)
+    if job.vae is not None:
+        return first_stage(config, job.vae, job.loop), None
+    return first_stage_pretrained(config, job.sources, job.loop)
 
 
 def run_decoder(job: TrainDecoder, command: list[str]) -> None:
@@ -225,6 +258,7 @@ def run_probe(job: ProbeVPM, command: list[str]) -> None:
     size = vpm.config.image_size
     if job.features != "trained":
         vpm = untrained(vpm, seeing=job.features == "untrained_seeing", seed=job.seed)
+    vpm.config = replace(vpm.config, features=FeatureConfig(job.start, job.timestep))
     held = {"held": _frames(job.held, size)} if job.held else {}
     held |= {name: held_out(name, job.episodes, size) for name in job.tasks if not job.held}
     readings = probe_features(
@@ -286,7 +320,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         job: Any = tyro.cli(Job, prog="python -m h2r_bench.train", description=__doc__, args=command)
         RUNNERS[type(job)](job, command)
-    except (ValueError, OSError, TrainingStoppedError) as error:
+    except (ValueError, OSError, ModuleNotFoundError, TrainingStoppedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -14,12 +14,13 @@ Where `COMPACT` leaves the paper, whose four-level UNets start from Stable Diffu
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Prediction = Literal["epsilon", "sample", "v_prediction"]
+Start = Literal["noise", "human"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class VAEConfig:
     """Groups of the group normalisation."""
     scale: float = 1.0
     """Factor that brings latents to unit variance; measured at the end of training."""
+    mid_attention: bool = False
+    """Whether the middle blocks attend to all latent cells, as Stable Diffusion's do."""
 
     @property
     def stride(self) -> int:
@@ -68,6 +71,40 @@ class UNetConfig:
 
 
 @dataclass(frozen=True)
+class MotionConfig:
+    """The T-layers of the ST-UNet."""
+
+    heads: int | None = None
+    """Attention heads; without a number as many as the S-layers have."""
+    max_frames: int = 32
+    """Longest clip they know positions for [frames]; a longer one of the model makes it longer."""
+    mid_block: bool = True
+    """Whether the middle block has one, too."""
+
+
+@dataclass(frozen=True)
+class CLIPConfig:
+    """CLIP's vision tower with its projection; the values are ViT-L/14's."""
+
+    image_size: int = 224
+    """Side of the square it looks at [pixels]."""
+    patch: int = 14
+    """Side of one of its tokens [pixels]."""
+    width: int = 1024
+    """Width of its tokens."""
+    mlp_width: int = 4096
+    """Width of the hidden layer of its MLPs."""
+    layers: int = 24
+    """Transformer layers."""
+    heads: int = 16
+    """Attention heads."""
+    token_dim: int = 768
+    """Width of the projected embedding."""
+    activation: str = "quick_gelu"
+    """Activation of its MLPs, by transformers' name."""
+
+
+@dataclass(frozen=True)
 class BehaviorConfig:
     """The behaviour extractor: 4x4 convolutions of stride 2 on the human's frames."""
 
@@ -94,10 +131,21 @@ class NoiseConfig:
     """Stable Diffusion's schedule, brought to zero terminal SNR."""
     prediction: Prediction = "v_prediction"
     """What the ST-UNet puts out. The paper writes epsilon (equation 1), its code trains v."""
-    shrink_input: bool = True
-    """Whether the ST-UNet sees noisy latents times the share of signal in them, their best linear guess at
-    the clean ones. At the last timestep that share is zero: features then follow from the condition alone,
-    and a model that starts from nothing need not learn to look through pure noise. The paper does not."""
+
+
+@dataclass(frozen=True)
+class FeatureConfig:
+    """Where the one denoising step begins that features are read from.
+
+    The paper's text noises the human video, its code starts from pure noise and has the human video as
+    condition only. At the last timestep of a schedule with zero terminal SNR nothing of the video is left, so
+    the two differ at lower timesteps (or for models that predict epsilon) alone.
+    """
+
+    start: Start = "noise"
+    """What is denoised: pure noise, or the latents of the human's frames with noise added."""
+    timestep: int | None = None
+    """Timestep of the step, 0 (clean) up to the last (pure noise), which it is without a number."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +159,11 @@ class VPMConfig:
     vae: VAEConfig = field(default_factory=VAEConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
     behavior: BehaviorConfig = field(default_factory=BehaviorConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    clip: CLIPConfig | None = None
+    """The image encoder: CLIP's vision tower, or without it a projection of pooled latents."""
     residual: bool = False
     """Whether latents are generated as their difference from the reference frame's. The paper generates the
     frames themselves; a short training from scratch with this on learnt to leave the arm where it was."""
@@ -122,7 +174,7 @@ class VPMConfig:
     feature_pool: int = 2
     """Side of the squares of cells that features are averaged over [cells]."""
     token_pool: int = 4
-    """Side of the grid of pooled latents that the image embedding is a projection of."""
+    """Side of the grid of pooled latents that the image embedding is a projection of (without CLIP)."""
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -189,7 +241,13 @@ PAPER = H2RConfig(
         image_size=(424, 240),
         frames=30,
         vae=VAEConfig(
-            patch=1, channels=(128, 256, 512, 512), layers=2, latent_channels=4, groups=32, scale=0.18215
+            patch=1,
+            channels=(128, 256, 512, 512),
+            layers=2,
+            latent_channels=4,
+            groups=32,
+            scale=0.18215,
+            mid_attention=True,
         ),
         unet=UNetConfig(
             channels=(320, 640, 1280, 1280),
@@ -200,7 +258,7 @@ PAPER = H2RConfig(
             token_dim=768,
         ),
         behavior=BehaviorConfig(channels=(16, 32, 96, 256), groups=0, level=0),
-        noise=NoiseConfig(shrink_input=False),
+        clip=CLIPConfig(),
         reference_input=False,
         feature_pool=1,
     ),
@@ -236,6 +294,7 @@ def from_json(kind: type[C], record: Mapping[str, Any]) -> C:
 
 
 def _value(hint: Any, value: Any) -> Any:
-    if isinstance(hint, type) and is_dataclass(hint):
-        return from_json(hint, value)
+    kind = next((each for each in (hint, *get_args(hint)) if is_dataclass(each)), None)
+    if kind is not None and value is not None:
+        return from_json(kind, value)  # type: ignore[arg-type]
     return tuple(value) if isinstance(value, list) else value

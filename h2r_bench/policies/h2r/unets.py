@@ -41,20 +41,25 @@ def build_spatial_temporal(config: VPMConfig, spatial: UNet2DConditionModel) -> 
 
     T-layers start as the identity (their output projection is zero), so nothing learnt in stage one is lost.
     """
-    adapter = MotionAdapter(
-        block_out_channels=config.unet.channels,
-        motion_layers_per_block=config.unet.layers,
-        motion_num_attention_heads=config.unet.heads,
-        motion_norm_num_groups=config.unet.groups,
-        motion_max_seq_length=max(32, config.frames),
-    )
     with _quiet():
-        model = UNetMotionModel.from_unet2d(spatial, adapter)
+        model = UNetMotionModel.from_unet2d(spatial, build_temporal(config))
     for name, module in model.named_modules():
         if "motion_modules" in name and name.endswith("proj_out") and isinstance(module, nn.Linear):
             nn.init.zeros_(module.weight)
             nn.init.zeros_(module.bias)
     return model
+
+
+def build_temporal(config: VPMConfig) -> MotionAdapter:
+    """New T-layers alone, as diffusers' container for them."""
+    return MotionAdapter(
+        block_out_channels=config.unet.channels,
+        motion_layers_per_block=config.unet.layers,
+        motion_num_attention_heads=config.motion.heads or config.unet.heads,
+        motion_norm_num_groups=config.unet.groups,
+        motion_max_seq_length=max(config.motion.max_frames, config.frames),
+        use_motion_mid_block=config.motion.mid_block,
+    )
 
 
 @contextlib.contextmanager
