@@ -154,9 +154,11 @@ def prepare(config: RunConfig, options: Any = None) -> tuple[RunConfig, Agent]:
     except (ValueError, gl.GLUnavailableError) as error:
         raise InputError(str(error)) from None
     try:
-        return config, spec.load(config.weights, options)
+        agent = spec.load(config.weights, options)
     except (OSError, ValueError, ImportError) as error:
         raise InputError(f"cannot load {config.policy}: {one_line(error)}") from None
+    check_domain(config, agent)
+    return config, agent
 
 
 def resolve_names(config: RunConfig) -> tuple[RunConfig, AgentSpec]:
@@ -186,6 +188,18 @@ def check_name(config: RunConfig) -> None:
         raise InputError(f"--name is up to 64 letters, digits and any of _ . + -, got {config.name!r}")
     if config.name in AGENTS.names() and config.name != config.policy:
         raise InputError(f"--name {config.name}: that is another agent's name")
+
+
+def check_domain(config: RunConfig, agent: Agent) -> None:
+    """Raise InputError when the agent says which training domains it knows, and the task's is not one."""
+    from h2r_bench.envs.tasks import TASKS
+
+    domain, known = TASKS.get(config.task).domain, getattr(agent, "domains", None)
+    if known is not None and domain not in known:
+        raise InputError(
+            f"{config.policy} has no decoder for {config.task}, which is of the training domain {domain}; "
+            f"its weights know {', '.join(known)}. docs/training.md says how to train one"
+        )
 
 
 def check_writable(log: Path) -> None:

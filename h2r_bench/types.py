@@ -157,6 +157,8 @@ class Demonstration:
     """The task in words."""
     truth: GroundTruth | None = None
     """Only for simulated demonstrations."""
+    domain: str = "basic"
+    """Training domain of the task, `basic` or `writing`: agents with a decoder for each choose by it."""
 
     def __len__(self) -> int:
         return int(self.frames.shape[0])

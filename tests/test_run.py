@@ -220,6 +220,22 @@ def test_damaged_log_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert log.read_bytes() == before
 
 
+class BasicOnly(RandomAgent):
+    """Never learnt to write."""
+
+    domains = ("basic",)
+
+
+def test_a_domain_that_the_weights_do_not_know_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = command(tmp_path / "out", policy="test_run:BasicOnly")
+    assert run.main([*arguments, "--task", "writing"], fake) == 2
+    assert "no decoder for brand_new" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert run.main([*arguments, "--trials", "1"], fake) == 0
+
+
 class OldWorld(RandomAgent):
     """Trained elsewhere, long ago."""
 

@@ -254,7 +254,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         if self.obs_preset == "image":
             puppet = HandPuppet(pair.stage.model, pair.hand)
             frames = self._camera_views().human_video(pair.human_simulation, played, puppet, pair.camera)
-        return Demonstration(frames, CONTROL_HZ, self.instruction, ground_truth(pair, played))
+        truth = ground_truth(pair, played)
+        return Demonstration(frames, CONTROL_HZ, self.instruction, truth, self.source.domain)
 
     def _robot_image(self) -> UInt8Array:
         """The robot view of this step, drawn once."""
