@@ -23,7 +23,6 @@ from rich.progress import track
 
 from h2r_bench.datasets.video import write_video
 from h2r_bench.metrics import Likeness, likeness
-from h2r_bench.policies.chunking import ASSETS
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.ruler import Ruler, load_ruler, off_by
 from h2r_bench.types import CONTROL_HZ, Episode, Float32Array, FloatArray, UInt8Array
@@ -192,7 +191,7 @@ def load(weights: Path | None) -> VideoPredictionModel:
     """The VPM in folder `weights`; the shipped one without."""
     from h2r_bench.policies.h2r.agent import H2RAgent
 
-    return VideoPredictionModel.load(weights or ASSETS / H2RAgent.shipped)
+    return VideoPredictionModel.load(weights or H2RAgent.folder())
 
 
 def write(stem: Path, imagined: Imagined) -> None:

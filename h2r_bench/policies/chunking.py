@@ -121,7 +121,7 @@ class ChunkingAgent(ABC):
 
         Raises WeightsMissingError or WeightsDamagedError, naming the file.
         """
-        folder = ASSETS / cls.shipped if path is None else Path(path)
+        folder = cls.folder() if path is None else Path(path)
         if path is None and not (cls.shipped and (folder / MANIFEST).is_file()):
             raise WeightsMissingError(
                 f"no weights of {cls.__name__} come with this version; {cls.recipe} says how to train them, "
@@ -129,6 +129,11 @@ class ChunkingAgent(ABC):
             )
         manifest = read_manifest(folder)
         return cls.load(folder, manifest, execute or int(manifest["execute"]))
+
+    @classmethod
+    def folder(cls) -> Path:
+        """Where its weights are in the package, if they come with it."""
+        return ASSETS / cls.shipped
 
     @property
     def weights_hash(self) -> str:

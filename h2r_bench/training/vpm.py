@@ -91,21 +91,6 @@ def second_stage(first: Path, train: Train, loop: Loop) -> VideoPredictionModel:
     return model
 
 
-def untrained(trained: VideoPredictionModel, *, seeing: bool, seed: int) -> VideoPredictionModel:
-    """`trained` at its initial parameters, its VAE as it is.
-
-    `seeing` draws the behaviour extractor's projection from a Gaussian; at zero, as it starts, the human has
-    no influence.
-    """
-    torch.manual_seed(seed)
-    model = VideoPredictionModel(trained.config, temporal=trained.temporal)
-    model.vae.load_state_dict(trained.vae.state_dict())
-    if seeing:
-        projection = model.behavior.projection
-        nn.init.normal_(projection.weight, std=(9 * projection.in_channels) ** -0.5)
-    return model.eval()
-
-
 def train_vpm(
     model: VideoPredictionModel, data: Path, frames: Frames, loop: Loop, objective: Objective, out: Path
 ) -> VideoPredictionModel:

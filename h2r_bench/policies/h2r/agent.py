@@ -10,7 +10,8 @@ import torch
 
 from h2r_bench.policies.chunking import ChunkingAgent, Due
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
-from h2r_bench.policies.h2r.encoders import ENCODERS, Sight, VideoEncoder
+from h2r_bench.policies.h2r.encoder_names import find_encoder
+from h2r_bench.policies.h2r.encoders import Sight, VideoEncoder
 from h2r_bench.policies.h2r.files import WeightsDamagedError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ class DecoderAgent(ChunkingAgent):
     """
 
     encoders: ClassVar[tuple[str, ...]] = ("vpm",)
-    """Encoders that the agent may have, by their names in `ENCODERS`."""
+    """Encoders that the agent may have, by their registered names."""
 
     def __init__(
         self, heads: Mapping[str, Head], *, execute: int = 8, manifest: Mapping[str, Any] | None = None
@@ -67,7 +68,7 @@ class DecoderAgent(ChunkingAgent):
                 f"{folder} holds weights behind the encoder {name!r}; {cls.__name__} needs "
                 f"{' or '.join(cls.encoders)}"
             )
-        kind = ENCODERS.get(name)
+        kind = find_encoder(name)
         shared = None if kind.trained_with_decoder else kind.load(folder)
         places = {domain: folder / place for domain, place in manifest.get("domains", {"basic": "."}).items()}
         heads = {
@@ -76,6 +77,7 @@ class DecoderAgent(ChunkingAgent):
         }
         return cls(heads, execute=execute, manifest=manifest)
 
+    @torch.no_grad()
     def predict_chunks(self, due: Due) -> Float32Array:
         """New chunks (B, chunk, 7)."""
         head = self.heads[self.domain]
@@ -85,16 +87,53 @@ class DecoderAgent(ChunkingAgent):
         return head.decoder.act(features, due.rows["state"], noise)
 
     def sight(self, due: Due, encoder: VideoEncoder) -> Sight:
-        """What `encoder` is shown of the observations."""
-        images = torch.from_numpy(np.ascontiguousarray(due.rows["image"]))
-        human = first_frames(due.rows["human_clip"], encoder.frames)
-        return Sight(human, images, torch.from_numpy(due.step), due.generators)
+        """What `encoder` is shown of the observations; what it does not look at is left empty."""
+        width, height = encoder.image_size
+        nothing = np.zeros((len(due.step), 0, height, width, 3), np.uint8)
+        human = first_frames(due.rows.get("human_clip", nothing), encoder.frames)
+        robot = torch.from_numpy(np.ascontiguousarray(due.rows.get("image", nothing)))
+        return Sight(human, robot, torch.from_numpy(due.step), due.generators)
 
 
 class H2RAgent(DecoderAgent):
     """The video prediction model imagines the robot's video; the action decoder reads it."""
 
     shipped = "h2r_compact"
+
+
+class NoPretrainAgent(DecoderAgent):
+    """The same behind a video prediction model at its initial parameters (paper, section 5.3).
+
+    Its projection of what the human does is zero, as training would start with it: it does not see the human.
+    """
+
+    encoders = ("untrained",)
+    shipped = "h2r_no_pretrain_compact"
+
+
+class NoPretrainSeeingAgent(DecoderAgent):
+    """The same with a Gaussian in place of that zero, so that the untrained model lets the human through."""
+
+    encoders = ("untrained_seeing",)
+    shipped = "h2r_no_pretrain_seeing_compact"
+
+
+class HumanDecoderAgent(DecoderAgent):
+    """ResNet18 features of the human video into the same decoder, trained together (paper, section 5.2)."""
+
+    encoders = ("resnet18",)
+    reads = ("human_clip",)
+    shipped = "human_decoder_compact"
+
+
+class BlindAgent(DecoderAgent):
+    """The same decoder without any video: it knows the robot's state and how much time has passed."""
+
+    encoders = ("time",)
+    reads = ()
+    shipped = "blind_compact"
+    needs_images = False
+    """It looks at no picture, so the runner need not draw any."""
 
 
 def first_frames(human: UInt8Array, frames: int) -> Tensor:

@@ -14,11 +14,22 @@ import torch
 from torch import Tensor, nn
 
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
-from h2r_bench.registry import Registry
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
+
+    from h2r_bench.policies.h2r.config import H2RConfig
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What an encoder that is to be trained behind may be made from."""
+
+    vpm: Path | None = None
+    """Run of the VPM: the encoder itself, or whose sizes and VAE an untrained one takes over."""
+    imagenet: str | None = None
+    """Folder or hub id of a ResNet18 to start from; without it the weights are random."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +51,8 @@ class VideoEncoder(nn.Module, ABC):
 
     trained_with_decoder: ClassVar[bool] = False
     """Whether it learns from the decoder's loss; else it is frozen."""
+    own_run: ClassVar[bool] = False
+    """Whether it is the result of a run of its own, so that a decoder's run need not keep it as well."""
     reads: ClassVar[tuple[str, ...]] = ("image", "human_clip")
     """Entries of the observation that it looks at."""
     image_size: tuple[int, int]
@@ -48,6 +61,11 @@ class VideoEncoder(nn.Module, ABC):
     """Frames of the human's clip that it reads."""
     feature_shape: tuple[int, int, int]
     """Shape (C, h, w) of one frame's features."""
+
+    @classmethod
+    @abstractmethod
+    def create(cls, config: H2RConfig, sources: Sources, seed: int) -> Self:
+        """The encoder behind which a decoder is to be trained. Raises ValueError for a source missing."""
 
     @abstractmethod
     def forward(self, sight: Sight) -> Tensor:
@@ -63,12 +81,10 @@ class VideoEncoder(nn.Module, ABC):
         """The inverse of `save`, in float32."""
 
 
-ENCODERS: Registry[type[VideoEncoder]] = Registry("video encoder")
-"""Encoders by the name that manifests keep."""
-
-
 class VPMEncoder(VideoEncoder):
     """The video prediction model: what it imagines of the robot in one denoising step."""
+
+    own_run = True
 
     def __init__(self, vpm: VideoPredictionModel) -> None:
         super().__init__()
@@ -76,6 +92,11 @@ class VPMEncoder(VideoEncoder):
         self.image_size = vpm.config.image_size
         self.frames = vpm.config.frames
         self.feature_shape = vpm.config.feature_shape
+
+    @classmethod
+    def create(cls, config: H2RConfig, sources: Sources, seed: int) -> VPMEncoder:
+        """The model of the run `sources.vpm`. Raises ValueError when there is none."""
+        return cls.load(vpm_run(sources))
 
     def forward(self, sight: Sight) -> Tensor:
         """Features (B, F, C, h, w) of `sight`."""
@@ -91,4 +112,8 @@ class VPMEncoder(VideoEncoder):
         return cls(VideoPredictionModel.load(folder))
 
 
-ENCODERS.add("vpm", VPMEncoder)
+def vpm_run(sources: Sources) -> Path:
+    """Folder of the VPM. Raises ValueError when none is named."""
+    if sources.vpm is None:
+        raise ValueError("this encoder needs --vpm, the folder of a trained VPM")
+    return sources.vpm
