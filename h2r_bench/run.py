@@ -34,7 +34,7 @@ from h2r_bench.trials import (
     video_path,
     weights_of,
 )
-from h2r_bench.types import Agent
+from h2r_bench.types import Agent, Demo
 from h2r_bench.video import TrialVideo
 
 INTERRUPTED = 130
@@ -62,8 +62,9 @@ class RunConfig:
     """Who says what to do: the scene itself, or only the video and the words."""
     shift: float = 0.0
     """Layout shift between the human's and the robot's scene [cm]; official values are 0, 2 and 4."""
-    demo: Literal["matched"] = "matched"
-    """How the demonstration relates to the scene."""
+    demo: Demo = "matched"
+    """What is shown: the demonstration of the scene, or a control: one of another task, black frames, the true
+    one backwards, its first frame only, or (`--cue video`) another goal of the same scene."""
     video: Literal["none", "failures", "all"] = "none"
     """Which trials to film, human and robot side by side."""
     out: Path = Path("runs")
@@ -93,7 +94,12 @@ def make_env(config: RunConfig, agent: Agent) -> Any:
     if not getattr(agent, "needs_images", True) and config.video == "none":
         options["obs"] = "state"
     return TabletopEnv(
-        task=config.task, cue=config.cue, shift_cm=config.shift, render_mode="rgb_array", **options
+        task=config.task,
+        cue=config.cue,
+        shift_cm=config.shift,
+        demo=config.demo,
+        render_mode="rgb_array",
+        **options,
     )
 
 

@@ -47,9 +47,10 @@ class DecoderRun:
 
     @property
     def behind(self) -> tuple[Any, ...]:
-        """What tells the encoder that it was trained behind from others; those trained with it never differ."""
-        seed = self.runs[-1]["config"]["loop"]["seed"]
-        return (self.encoder, self.runs[:-1], None if find_encoder(self.encoder).own_run else seed)
+        """What tells the encoder that it was trained behind from others."""
+        kind, seed = find_encoder(self.encoder), self.runs[-1]["config"]["loop"]["seed"]
+        drawn = not kind.own_run and not kind.trained_with_decoder
+        return (self.encoder, self.runs[:-1], seed if drawn else None)
 
     @property
     def domain(self) -> str:
