@@ -63,8 +63,8 @@ class RunConfig:
     shift: float = 0.0
     """Layout shift between the human's and the robot's scene [cm]; official values are 0, 2 and 4."""
     demo: Demo = "matched"
-    """What is shown: the demonstration of the scene, or a control: one of another task, black frames, the true
-    one backwards, its first frame only, or (`--cue video`) another goal of the same scene."""
+    """What is shown: the demonstration of the scene, or a control: one of another task, black frames, the
+    true one backwards, its first frame only, or (`--cue video`) another goal of the same scene."""
     video: Literal["none", "failures", "all"] = "none"
     """Which trials to film, human and robot side by side."""
     out: Path = Path("runs")
@@ -164,6 +164,7 @@ def prepare(config: RunConfig, options: Any = None) -> tuple[RunConfig, Agent]:
     except (OSError, ValueError, ImportError) as error:
         raise InputError(f"cannot load {config.policy}: {one_line(error)}") from None
     check_domain(config, agent)
+    check_truth(config, agent)
     return config, agent
 
 
@@ -206,6 +207,14 @@ def check_domain(config: RunConfig, agent: Agent) -> None:
             f"{config.policy} has no decoder for {config.task}, which is of the training domain {domain}; "
             f"its weights know {', '.join(known)}. docs/training.md says how to train one"
         )
+
+
+def check_truth(config: RunConfig, agent: Agent) -> None:
+    """Raise InputError when the agent tracks the true hand and there is none in what is shown."""
+    from h2r_bench.envs.demo_controls import CONTROLS
+
+    if getattr(agent, "needs_truth", False) and not CONTROLS.get(config.demo).keeps_truth:
+        raise InputError(f"{config.policy} tracks the true hand, and --demo {config.demo} shows none")
 
 
 def check_writable(log: Path) -> None:

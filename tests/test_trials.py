@@ -32,7 +32,7 @@ from fakes import FakeEnv
 RUN_FIELDS = ["task", "policy", "demo", "cue", "shift_cm", "seed"]
 RESULT_FIELDS = ["trial", "trial_seed", "success", "progress", "failure", "steps", "seconds"]
 FIELDS = [*RUN_FIELDS, *RESULT_FIELDS, "world", "weights", "versions"]
-OPTIONAL = ["distance", "digest"]
+OPTIONAL = ["distance", "digest", "original_success"]
 CONDITION = Condition("push_pull", "random", "matched", "scene", 0.0, 7, "none", 1)
 
 
@@ -61,7 +61,7 @@ def log(tmp_path: Path) -> TrialLog:
 def test_record_has_the_agreed_fields_in_order() -> None:
     assert [field.name for field in dataclasses.fields(TrialRecord)] == [*FIELDS, *OPTIONAL]
     assert list(json.loads(record().to_json())) == FIELDS
-    full = record(distance=0.25, digest="ab")
+    full = record(distance=0.25, digest="ab", original_success=False)
     assert list(json.loads(full.to_json())) == [*FIELDS, *OPTIONAL]
     assert TrialRecord.from_json(full.to_json()) == full
 

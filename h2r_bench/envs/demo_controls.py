@@ -15,7 +15,7 @@ import numpy as np
 
 from h2r_bench.envs.demonstrator import play
 from h2r_bench.envs.pairing import NoSceneError, Pair, satisfied_at_rest
-from h2r_bench.envs.script import Style
+from h2r_bench.envs.script import BRISK, Style
 from h2r_bench.envs.tasks import TASKS, TaskSource
 from h2r_bench.registry import Registry
 from h2r_bench.types import Demonstration, GroundTruth
@@ -68,6 +68,8 @@ class DemoControl:
     """What is done to the demonstration."""
     other_task: bool = False
     """The demonstration is one of another task, in a scene of its own."""
+    keeps_truth: bool = True
+    """Whether there is still a hand whose true pose can be known."""
     other_goal: bool = False
     """Another goal of the same scene is demonstrated. The trial is scored for it, and for the original."""
 
@@ -76,20 +78,16 @@ class DemoControl:
         if not self.other_goal:
             return
         if cue != "video":
-            raise ValueError(
-                "demo counterfactual needs cue video: with cue scene a scene has one goal, and no other to show"
-            )
+            raise ValueError("demo counterfactual needs cue video: with cue scene there is one goal to show")
         if not source.has_other_goals:
-            raise ValueError(
-                f"demo counterfactual: a scene of {source.name} has one goal, and no other to show"
-            )
+            raise ValueError(f"demo counterfactual: scenes of {source.name} have one goal, no other to show")
 
 
 CONTROLS: Registry[DemoControl] = Registry("demo")
 """Controls by the name that records keep, see `h2r_bench.types.Demo`."""
 CONTROLS.add("matched", DemoControl("the demonstration of the scene"))
 CONTROLS.add("wrong", DemoControl("a demonstration of another task", other_task=True))
-CONTROLS.add("blank", DemoControl("black frames", blank))
+CONTROLS.add("blank", DemoControl("black frames", blank, keeps_truth=False))
 CONTROLS.add("reversed", DemoControl("the demonstration backwards", backwards))
 CONTROLS.add("frozen", DemoControl("the first frame only", frozen))
 CONTROLS.add("counterfactual", DemoControl("another goal of the same scene", other_goal=True))
@@ -118,10 +116,16 @@ def with_other_goal(rng: np.random.Generator, task: Task, pair: Pair) -> Pair:
 
 
 def _played(task: Task, pair: Pair, goal: Goal, style: Style) -> Pair | None:
-    """`pair` with a demonstration of `goal`; None where it fails, or where nothing is left to do."""
+    """`pair` with a demonstration of `goal`; None where it cannot be done, or nothing is left to do.
+
+    Scenes are drawn for the original goal, and not every other one can be reached as well from there. So the
+    robot's scene is tried, too.
+    """
     simulation = pair.human_simulation
     scenes = (pair.robot_scene, pair.human_scene)
     if any(satisfied_at_rest(simulation, task, scene, goal, style) for scene in scenes):
+        return None
+    if not play(simulation, task, pair.robot_scene, goal, BRISK).judgement.success:
         return None
     rollout = play(simulation, task, pair.human_scene, goal, style)
     return replace(pair, goal=goal, style=style, rollout=rollout) if rollout.judgement.success else None

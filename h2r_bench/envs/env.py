@@ -216,10 +216,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
 
     def close(self) -> None:
         """Free the graphics memory."""
-        self._window.close()
-        if self._views is not None:
-            self._views.close()
-            self._views = None
+        self._close_views()
         for env in self._elsewhere.values():
             env.close()
 
@@ -245,11 +242,17 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
     def _stage_for(self, kinds: tuple[str, ...]) -> Stage:
         """The stage in use when it fits, else a new one."""
         if self._stage is None or self._stage.kinds != kinds:
-            self.close()
+            self._close_views()
             self._stage = None
             release_freed()
             self._stage = Stage(kinds)
         return self._stage
+
+    def _close_views(self) -> None:
+        self._window.close()
+        if self._views is not None:
+            self._views.close()
+            self._views = None
 
     def _camera_views(self) -> Views:
         if self._views is None:
