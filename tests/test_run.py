@@ -79,7 +79,9 @@ def test_a_run_goes_on_after_what_is_there(tmp_path: Path, capsys: pytest.Captur
     assert env.resets == 4
 
 
-@pytest.mark.parametrize("extra", [("--seed", "1"), ("--cue", "video"), ("--shift", "2")], ids=" ".join)
+@pytest.mark.parametrize(
+    "extra", [("--seed", "1"), ("--cue", "video"), ("--shift", "2"), ("--demo", "wrong")], ids=" ".join
+)
 def test_another_condition_is_another_run(tmp_path: Path, extra: tuple[str, str]) -> None:
     run.main(command(tmp_path, "--trials", "2"), fake)
     run.main(command(tmp_path, "--trials", "2", *extra), fake)
@@ -154,6 +156,7 @@ def test_videos(tmp_path: Path, which: str) -> None:
 
 
 BAD = {
+    "truth": (("--policy", "replay", "--demo", "blank"), "--demo blank shows none"),
     "task": (("--task", "pick_plac"), "Did you mean 'pick_place'?"),
     "policy": (("--policy", "rendom"), "Did you mean 'random'?"),
     "module": (("--policy", "no_such_module:Agent"), "no_such_module"),
