@@ -53,7 +53,6 @@ class TrainDecoder:
 
     def __post_init__(self) -> None:
         self.loop.check()
-        domain_of(self.tasks)
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,6 @@ class BuildKNN:
     """Nearest episodes that vote for the task."""
 
     def __post_init__(self) -> None:
-        domain_of(self.tasks)
         if min(self.grid, self.episodes, self.votes) < 1:
             raise ValueError("--grid, --episodes and --votes are at least 1")
 
@@ -128,6 +126,7 @@ class Pack:
 
 def run_decoder(job: TrainDecoder, command: list[str]) -> None:
     """Train a decoder."""
+    domain_of(job.tasks)
     sizes = preset(job.preset)
     encoder = find_encoder(job.encoder).create(sizes, Sources(job.vpm, job.imagenet), job.loop.seed)
     config = fitted_config(sizes.decoder, encoder)
@@ -147,6 +146,7 @@ def run_hand(job: TrainHand, command: list[str]) -> None:
 
 def run_knn(job: BuildKNN, command: list[str]) -> None:
     """Build the gallery."""
+    domain_of(job.tasks)
     inner = H2RAgent.from_pretrained(job.agent)
     record: dict[str, Any] = {"grid": job.grid}
     if job.frames == "clip_dinov2":

@@ -69,14 +69,18 @@ def pack(decoders: Sequence[Path], vpm: Path | None, execute: int, out: Path) ->
     """
     opened = [DecoderRun.open(folder) for folder in decoders]
     _check(opened, vpm)
+    loaded = [ActionDecoder.load(run.folder) for run in opened]
+    chunk = min(decoder.config.chunk for decoder in loaded)
+    if not 1 <= execute <= chunk:
+        raise ValueError(f"--execute is between 1 and the chunk of {chunk} actions, got {execute}")
     _clear(out)
     domains = {run.domain: "." if run is opened[0] else run.domain for run in opened}
     kind = find_encoder(opened[0].encoder)
     if not kind.trained_with_decoder:
         kind.load(vpm if kind.own_run and vpm else opened[0].folder).save(out, torch.float16)
-    for run in opened:
+    for run, decoder in zip(opened, loaded, strict=True):
         place = out / domains[run.domain]
-        ActionDecoder.load(run.folder).save(place, torch.float16)
+        decoder.save(place, torch.float16)
         if kind.trained_with_decoder:
             kind.load(run.folder).save(place, torch.float16)
     runs = _merged(opened)
