@@ -159,9 +159,9 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def calibrated() -> Calibration:
     """Of an arm that stands where it should, under a camera that looks where it should."""
-    touched = np.array(MARKS) + (0.0, 0.0, FINGER_TIP_BELOW_TOOL)
+    touched = np.array(MARKS) + np.array([0.0, 0.0, FINGER_TIP_BELOW_TOOL])
     places = np.array([(0.42, -0.12, 0.15), (0.42, 0.12, 0.15), (0.56, -0.12, 0.10), (0.56, 0.12, 0.10)])
-    seen = ReferenceCamera((128, 128)).pixels(places + (0.0, 0.0, FINGER_ABOVE_TOOL))
+    seen = ReferenceCamera((128, 128)).pixels(places + np.array([0.0, 0.0, FINGER_ABOVE_TOOL]))
     eye = HandEye(tuple(map(tuple, places.tolist())), tuple(map(tuple, seen.tolist())), (128, 128))
     return Calibration("xarm", "", "2030-01-01", fit_mount(touched), tuple(map(tuple, touched.tolist())), eye)
 
