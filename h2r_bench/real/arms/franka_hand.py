@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
 from typing import Any
 
 MAX_WIDTH = 0.08
@@ -30,6 +31,7 @@ class FrankaHand:
         """What it last complained of."""
         self._running: Any = None
         self._wake, self._closing = threading.Event(), threading.Event()
+        self._attending = threading.Lock()
         self._thread = threading.Thread(target=self._serve, name="franka hand", daemon=True)
         self._thread.start()
 
@@ -54,14 +56,23 @@ class FrankaHand:
             self._wake.wait(_LOOK_S)
             self._wake.clear()
             try:
-                if self._wanted is not None and self._idle():
-                    wanted, self._wanted = self._wanted, None
-                    self._running = self._command(*wanted)
-                self._width = float(self._gripper.width)
+                with self._attending:
+                    self._attend()
                 self.fault = ""
             except Exception as error:  # a lost connection shows in the arm's state too
                 self.fault = str(error)
                 self._closing.wait(_LOOK_S)
+
+    def _attend(self) -> None:
+        """Start what is wanted, if the hand is free, and look at the fingers."""
+        if self._wanted is not None and self._idle():
+            wanted, self._wanted = self._wanted, None
+            self._running = self._command(*wanted)
+        self._width = float(self._gripper.width)
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """While it is entered the hand is asked nothing."""
+        return self._attending
 
     def _idle(self) -> bool:
         return self._running is None or bool(self._running.wait(0.0))
