@@ -158,6 +158,11 @@ class RemoteAgent:
         return self.info.needs_images
 
     @property
+    def execute(self) -> int | None:
+        """Control steps after which a new chunk is wanted: as asked for, else as the server says."""
+        return self.options.execute or self.info.execute
+
+    @property
     def weights_hash(self) -> str:
         """Hash of the server's weights as it states them; "none" when it does not."""
         return self.info.weights or "none"
@@ -195,10 +200,17 @@ class RemoteAgent:
         if episode_start is not None and np.any(episode_start):
             self._begin()
         if self._done == len(self._chunk):
-            self._chunk, self._done = self._ask(observation), 0
+            self._chunk, self._done = self._ask(observation)[: self.options.execute], 0
         action: Float32Array = self._chunk[self._done]
         self._done += 1
         return action.copy(), state
+
+    def plan(self, observation: Mapping[str, Any], step: int) -> Float32Array:
+        """All actions (n, 7) that the server has for the control steps from `step` on.
+
+        Raises RemoteError, as `predict` does.
+        """
+        return self._ask(observation, step)
 
     def close(self) -> None:
         """Leave the server."""
