@@ -25,6 +25,7 @@ Other entries of that metadata, all optional: `needs_images` (bool), `image_size
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -61,6 +62,7 @@ MAX_HORIZON = 1000
 """Longest chunk of actions that is believed [control steps]."""
 MAX_SEED = 2**63 - 1
 MAX_RATE_HZ = 1000.0
+_HASH = re.compile(r"[A-Za-z0-9_.+-]{0,64}")
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,8 @@ class ServerInfo:
     def to_metadata(self) -> dict[str, Any]:
         """The metadata message."""
         known = {name: value for name, value in vars(self).items() if value not in (None, "")}
-        return {NAMESPACE: {**known, "wants": list(self.wants)}}
+        lists = {name: list(value) for name, value in known.items() if isinstance(value, tuple)}
+        return {NAMESPACE: known | lists}
 
     @classmethod
     def from_metadata(cls, metadata: Any) -> ServerInfo:
@@ -95,7 +98,7 @@ class ServerInfo:
             wants=tuple(key for key in EXTRA_KEYS if key in _entry(ours, "wants", list, [])),
             needs_images=_entry(ours, "needs_images", bool, True),
             image_size=_image_size(ours),
-            weights=_entry(ours, "weights", str, ""),
+            weights=_weights(ours),
             world=_entry(ours, "world", int, None),
         )
 
@@ -186,6 +189,13 @@ def _entry(fields: Mapping[Any, Any], key: str, kind: type, default: Any) -> Any
     if key in fields and type(value) is not kind:
         raise WireError(f"{key} must be {kind.__name__}, got {type(value).__name__}")
     return value
+
+
+def _weights(fields: Mapping[Any, Any]) -> str:
+    weights: str = _entry(fields, "weights", str, "")
+    if not _HASH.fullmatch(weights):
+        raise WireError(f"weights is a hash of at most 64 letters and digits, got {weights!r:.60}")
+    return weights
 
 
 def _image_size(fields: Mapping[Any, Any]) -> tuple[int, int] | None:

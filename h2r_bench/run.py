@@ -299,7 +299,7 @@ def filmed_trial(config: RunConfig, env: Any, agent: Agent, condition: Condition
     video = TrialVideo()
     record = run_trial(env, agent, condition, trial, watch=video.add)
     if len(video) and (config.video == "all" or not record.success):
-        video.save(video_path(config.out, config.task, config.recorded_as, trial))
+        video.save(video_path(config.out, condition, trial))
     return record
 
 

@@ -82,7 +82,8 @@ class AgentPool:
     def __init__(self, make: Callable[[], Agent], limit: int) -> None:
         """Make agents with `make`, at most `limit` of them; the first is made now.
 
-        Raises ValueError for privileged agents: they need the simulator itself, which no client can send.
+        Raises ValueError for privileged agents, which need the simulator itself, and for agents that say of
+        themselves what no client understands.
         """
         self._make = make
         self._lock = threading.Lock()
@@ -90,7 +91,8 @@ class AgentPool:
         if isinstance(self._free[0], PrivilegedAgent):
             raise ValueError("a privileged agent cannot be served: it needs the simulator itself")
         self._room = threading.Semaphore(limit)
-        self.info = describe(self._free[0])
+        # Read as clients will, so that an agent with an odd `weights_hash` or `image_size` is noticed here.
+        self.info = ServerInfo.from_metadata(describe(self._free[0]).to_metadata())
 
     @contextmanager
     def lend(self) -> Iterator[Agent | None]:

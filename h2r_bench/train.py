@@ -1,4 +1,4 @@
-"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|probe|pack ...`.
+"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|probe|ruler|pack ...`.
 
 Every run writes its resolved settings (`run.json`), its loss (`loss.jsonl`) and checkpoints into `--out`; the
 same command goes on where an interrupted run stopped.
@@ -6,26 +6,42 @@ same command goes on where an interrupted run stopped.
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tyro
 from rich.console import Console
 from rich.progress import Progress
 
-from h2r_bench.policies.h2r.config import PRESETS, H2RConfig, to_json
+from h2r_bench.datasets import EpisodeStore
+from h2r_bench.policies.h2r.config import PRESETS, FeatureConfig, H2RConfig, Start, to_json
+from h2r_bench.policies.h2r.landing import Report
+from h2r_bench.policies.h2r.pretrained import Sources
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.registry import UnknownNameError
+from h2r_bench.ruler import off_by
 from h2r_bench.training.decoder import train_decoder
 from h2r_bench.training.frames import Frames, load_frames
+from h2r_bench.training.held_out import held_out
 from h2r_bench.training.loop import Loop, TrainingStoppedError
 from h2r_bench.training.pack import pack
-from h2r_bench.training.probe import probe_vpm
+from h2r_bench.training.probe import probe_features
 from h2r_bench.training.record import finish_run, start_run
+from h2r_bench.training.ruler import train_ruler
 from h2r_bench.training.vae import train_vae
-from h2r_bench.training.vpm import Objective, first_stage, second_stage, train_vpm
+from h2r_bench.training.vpm import (
+    Objective,
+    first_stage,
+    first_stage_pretrained,
+    second_stage,
+    train_vpm,
+    untrained,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +56,7 @@ class TrainVAE:
     """Sizes of the model."""
     batch: int = 8
     """Images in a batch."""
-    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=2e-3))
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
     def __post_init__(self) -> None:
         self.loop.check()
@@ -55,7 +71,7 @@ class TrainVPM:
     out: Path
     """Folder of this run."""
     stage: Literal[1, 2] = 1
-    """Stage 1 starts from `--vae`, stage 2 from `--init`."""
+    """Stage 1 starts from `--vae` or `--sd`, stage 2 from `--init`."""
     vae: Path | None = None
     """Run of the VAE (stage 1)."""
     init: Path | None = None
@@ -63,16 +79,25 @@ class TrainVPM:
     train: Literal["temporal", "all"] = "temporal"
     """What stage 2 trains: the temporal layers alone, as the paper, or everything but the VAE."""
     preset: str = "compact"
-    """Sizes of the model (stage 1; stage 2 takes them from `--init`)."""
+    """Sizes of the model (stage 1; stage 2 takes them from `--init`, and `--sd` brings its own)."""
+    image_size: tuple[int, int] | None = None
+    """Width and height of the videos, if not those of the preset or of `--init` [pixels]."""
+    sources: tyro.conf.OmitArgPrefixes[Sources] = field(default_factory=Sources)
     objective: tyro.conf.OmitArgPrefixes[Objective] = field(default_factory=Objective)
-    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=1e-3))
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
     def __post_init__(self) -> None:
         self.loop.check()
-        if self.stage == 1 and self.vae is None:
-            raise ValueError("vpm --stage 1 needs --vae, the folder of a trained VAE")
+        if self.stage == 1 and (self.vae is None) == (self.sources.sd is None):
+            raise ValueError(
+                "vpm --stage 1 needs --vae (a trained VAE) or --sd (Stable Diffusion), one of them"
+            )
         if self.stage == 2 and self.init is None:
             raise ValueError("vpm --stage 2 needs --init, the folder of stage 1")
+        if self.sources.image_encoder and not self.sources.sd:
+            raise ValueError("--image-encoder goes with --sd; other models embed their own latents")
+        if (self.sources.motion and self.stage == 1) or (self.sources.sd and self.stage == 2):
+            raise ValueError("--sd is for stage 1, --motion for stage 2")
 
 
 @dataclass(frozen=True)
@@ -105,18 +130,45 @@ class ProbeVPM:
 
     data: Path
     """Folder of the paired episodes that the probe learns from."""
-    held: Path
-    """Folder of other episodes, on which it is measured."""
     vpm: Path
     """Run of the VPM."""
     out: Path
     """Folder of this run."""
+    tasks: tuple[str, ...] = ("push_pull", "pick_place", "rotation")
+    """Tasks on whose held-out episodes it is measured, each by itself."""
+    held: Path | None = None
+    """Measure on the dataset in this folder instead."""
+    episodes: int = 20
+    """Held-out episodes of each task, recorded at once."""
+    features: Literal["trained", "untrained", "untrained_seeing"] = "trained"
+    """Of the VPM as it was trained, or at its initial parameters; seeing: with a projection of the behaviour
+    extractor that is drawn from a Gaussian, for at zero an untrained model does not see the human at all."""
     clips: int = 400
-    """Clips to learn from; a quarter as many are measured."""
+    """Clips to learn from; a quarter as many are measured of each task."""
     steps: int = 1500
     """Steps of the probe's training."""
     seed: int = 0
     """Of the clips, the noise and the probe."""
+    start: Start = "noise"
+    """What the denoising step begins from, see `FeatureConfig`: noise, or the human's frames with noise."""
+    timestep: int | None = None
+    """Timestep of that step, if not the last."""
+
+
+@dataclass(frozen=True)
+class TrainRuler:
+    """The ruler: finds the tool centre in pictures of the robot, to measure predicted ones."""
+
+    data: Path
+    """Folder of the paired episodes."""
+    out: Path
+    """Folder of this run."""
+    batch: int = 32
+    """Images in a batch."""
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=0.01))
+
+    def __post_init__(self) -> None:
+        self.loop.check()
 
 
 @dataclass(frozen=True)
@@ -138,6 +190,7 @@ Job = (
     | Annotated[TrainVPM, tyro.conf.subcommand("vpm")]
     | Annotated[TrainDecoder, tyro.conf.subcommand("decoder")]
     | Annotated[ProbeVPM, tyro.conf.subcommand("probe")]
+    | Annotated[TrainRuler, tyro.conf.subcommand("ruler")]
     | Annotated[Pack, tyro.conf.subcommand("pack")]
 )
 
@@ -159,14 +212,25 @@ def run_vae(job: TrainVAE, command: list[str]) -> None:
 
 def run_vpm(job: TrainVPM, command: list[str]) -> None:
     """Train one stage of the VPM."""
-    if job.stage == 1 and job.vae is not None:
-        before, model = job.vae, first_stage(preset(job.preset).vpm, job.vae, job.loop)
-    elif job.init is not None:
-        before, model = job.init, second_stage(job.init, job.train, job.loop)
-    start_run(job.out, job, to_json(model.config), command, before)
+    model, told = _start_of(job)
+    start_run(job.out, job, to_json(model.config), command, job.vae if job.stage == 1 else job.init)
+    if told:
+        (job.out / "pretrained.json").write_text(json.dumps(told.to_json(), indent=1) + "\n")
+        print(told, file=sys.stderr)
     frames = _frames(job.data, model.config.image_size)
     train_vpm(model, job.data, frames, job.loop, job.objective, job.out)
     finish_run(job.out)
+
+
+def _start_of(job: TrainVPM) -> tuple[VideoPredictionModel, Report | None]:
+    """The model that `job` trains, and what landed in it from elsewhere."""
+    if job.init is not None and job.stage == 2:
+        return second_stage(job.init, job.train, job.loop, job.image_size, job.sources.motion)
+    config = preset(job.preset).vpm
+    config = replace(config, image_size=job.image_size or config.image_size)
+    if job.vae is not None:
+        return first_stage(config, job.vae, job.loop), None
+    return first_stage_pretrained(config, job.sources, job.loop)
 
 
 def run_decoder(job: TrainDecoder, command: list[str]) -> None:
@@ -189,13 +253,41 @@ def run_decoder(job: TrainDecoder, command: list[str]) -> None:
 
 
 def run_probe(job: ProbeVPM, command: list[str]) -> None:
-    """Print what a probe reads from held-out features."""
+    """Print what a probe reads from held-out features, and write it to `out`/probe.json."""
     vpm = VideoPredictionModel.load(job.vpm)
-    train, held = (_frames(folder, vpm.config.image_size) for folder in (job.data, job.held))
-    reading = probe_vpm(vpm, train, held, clips=job.clips, steps=job.steps, seed=job.seed, out=job.out)
-    x, y, z = reading.axes_mm
-    position = f"position {reading.position_mm:.1f} mm (x {x:.1f}, y {y:.1f}, z {z:.1f})"
-    print(f"{position}, gripper {reading.gripper:.1%}")
+    size = vpm.config.image_size
+    if job.features != "trained":
+        vpm = untrained(vpm, seeing=job.features == "untrained_seeing", seed=job.seed)
+    vpm.config = replace(vpm.config, features=FeatureConfig(job.start, job.timestep))
+    held = {"held": _frames(job.held, size)} if job.held else {}
+    held |= {name: held_out(name, job.episodes, size) for name in job.tasks if not job.held}
+    readings = probe_features(
+        vpm.features,
+        _frames(job.data, size),
+        held,
+        length=vpm.config.frames,
+        clips=job.clips,
+        steps=job.steps,
+        seed=job.seed,
+    )
+    job.out.mkdir(parents=True, exist_ok=True)
+    record = {"command": shlex.join(command), **{name: asdict(each) for name, each in readings.items()}}
+    (job.out / "probe.json").write_text(json.dumps(record, indent=1) + "\n")
+    for name, reading in readings.items():
+        x, y, z = reading.axes_mm
+        position = f"position {reading.position_mm:.1f} mm (x {x:.1f}, y {y:.1f}, z {z:.1f})"
+        print(f"{name:16} {position}, gripper {reading.gripper:.1%}")
+
+
+def run_ruler(job: TrainRuler, command: list[str]) -> None:
+    """Train the ruler and say how well it finds the tool in held-out true frames."""
+    size = EpisodeStore.open(job.data).meta.image_size
+    start_run(job.out, job, {}, command, None)
+    ruler = train_ruler(_frames(job.data, size), size, job.loop, job.batch, job.out)
+    finish_run(job.out)
+    held = held_out("pick_place", 10, size)
+    off = off_by(ruler, np.asarray(held.robot), held.state)
+    print(f"held-out true frames of pick_place: median {np.median(off):.2f} pixels")
 
 
 def run_pack(job: Pack, command: list[str]) -> None:
@@ -209,6 +301,7 @@ RUNNERS: dict[type, Any] = {
     TrainVPM: run_vpm,
     TrainDecoder: run_decoder,
     ProbeVPM: run_probe,
+    TrainRuler: run_ruler,
     Pack: run_pack,
 }
 
@@ -227,7 +320,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         job: Any = tyro.cli(Job, prog="python -m h2r_bench.train", description=__doc__, args=command)
         RUNNERS[type(job)](job, command)
-    except (ValueError, OSError, TrainingStoppedError) as error:
+    except (ValueError, OSError, ModuleNotFoundError, TrainingStoppedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -10,7 +10,7 @@ from tiny import TINY
 
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.agent import H2RAgent
-from h2r_bench.policies.h2r.config import COMPACT, PAPER, H2RConfig, from_json, to_json
+from h2r_bench.policies.h2r.config import COMPACT, PAPER, CLIPConfig, H2RConfig, from_json, to_json
 from h2r_bench.policies.h2r.files import (
     WeightsDamagedError,
     WeightsMissingError,
@@ -85,12 +85,41 @@ def test_presets() -> None:
         assert from_json(H2RConfig, to_json(preset)) == preset
 
 
+def test_the_paper_preset_fits_together_at_its_own_image_size() -> None:
+    """Its geometry with thin layers: 53x30 latents, which no level halves evenly, and four strides of two."""
+    config = replace(
+        PAPER.vpm,
+        frames=1,
+        vae=replace(PAPER.vpm.vae, channels=(4, 4, 4, 4), layers=1, groups=2),
+        unet=replace(PAPER.vpm.unet, channels=(8, 8, 8, 8), layers=1, heads=2, groups=4, token_dim=8),
+        behavior=replace(PAPER.vpm.behavior, channels=(4, 4, 4, 4)),
+        clip=CLIPConfig(width=8, mlp_width=8, layers=1, heads=1, token_dim=8),
+    )
+    torch.manual_seed(0)
+    vpm = VideoPredictionModel(config, temporal=True).eval().requires_grad_(False)
+    torch.nn.init.normal_(vpm.behavior.projection.weight, std=0.1)
+    human = torch.randint(0, 256, (1, 1, 240, 424, 3), dtype=torch.uint8)
+    features = vpm.features(human, human[:, 0], noise())
+    assert features.shape == (1, 1, *config.feature_shape)
+    assert config.feature_shape[1:] == PAPER.vpm.feature_shape[1:]
+    assert not torch.allclose(features, vpm.features(255 - human, human[:, 0], noise()))
+
+
+def test_half_precision_is_close() -> None:
+    vpm = model()
+    exact = vpm.features(clip(), robot(), noise())
+    rough = vpm.to(torch.bfloat16).features(clip(), robot(), noise())
+    assert rough.dtype == torch.float32
+    assert (rough - exact).abs().mean() < 0.05 * exact.abs().mean()
+
+
 def test_features_are_those_of_the_whole_network() -> None:
     vpm, seen = model(), []
     hook = vpm.st_unet.up_blocks[0].register_forward_hook(lambda _m, _i, out: seen.append(out))
     vpm.generate(clip(), robot(), noise(), steps=1)
     hook.remove()
-    torch.testing.assert_close(vpm.features(clip(), robot(), noise())[0], seen[0])
+    whole = torch.nn.functional.avg_pool2d(seen[0], TINY.vpm.feature_pool)
+    torch.testing.assert_close(vpm.features(clip(), robot(), noise())[0], whole)
 
 
 def test_features_are_deterministic_given_the_seed() -> None:
@@ -118,7 +147,7 @@ def test_the_reference_reaches_the_prediction_through_self_attention_alone() -> 
 
 
 def _count_banked(vpm: VideoPredictionModel) -> int:
-    vpm.condition(clip(), torch.zeros(1, *TINY.vpm.latent_shape))
+    vpm.condition(clip(), robot(), torch.zeros(1, *TINY.vpm.latent_shape))
     return len(vpm._bank)
 
 
@@ -155,7 +184,7 @@ def test_every_prediction_type_trains_and_samples(prediction: Any) -> None:
     torch.manual_seed(0)
     vpm = VideoPredictionModel(replace(TINY.vpm, noise=replace(TINY.vpm.noise, prediction=prediction)))
     latents = torch.randn(2, FRAMES, *TINY.vpm.latent_shape)
-    loss = vpm.loss(clip(2), latents[:, 0], latents, noise(), motion_weight=1.0)
+    loss = vpm.loss(clip(2), robot(2), latents[:, 0], latents, noise(), motion_weight=1.0, min_snr=5.0)
     loss.backward()
     assert loss.isfinite()
     assert vpm.behavior.projection.weight.grad is not None

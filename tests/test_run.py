@@ -17,6 +17,7 @@ from h2r_bench import run
 from h2r_bench.envs import WORLD_VERSION
 from h2r_bench.policies.random_agent import RandomAgent
 from h2r_bench.trials import TrialRecord
+from h2r_bench.types import AgentError
 
 from fakes import FakeEnv
 
@@ -85,6 +86,34 @@ def test_another_condition_is_another_run(tmp_path: Path, extra: tuple[str, str]
     assert [record.trial for record in records_in(tmp_path)] == [0, 1, 0, 1]
 
 
+def test_an_agent_may_be_recorded_under_another_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main(command(tmp_path, "--trials", "2", "--name", "random-2.v1", "--video", "all"), fake) == 0
+    assert {record.policy for record in records_in(tmp_path, "random-2.v1")} == {"random-2.v1"}
+    assert capsys.readouterr().out.startswith(f"{TASK}  random-2.v1  ")
+    assert (tmp_path / "videos" / TASK / "random-2.v1").is_dir()
+    assert not (tmp_path / "trials" / TASK / "random.jsonl").exists()
+
+
+class Gone(RandomAgent):
+    """Cannot even begin every other trial."""
+
+    def reset(self, demonstration: Any, instruction: str, seed: int) -> None:
+        Gone.trials = getattr(Gone, "trials", 0) + 1
+        if Gone.trials % 2 == 0:
+            raise AgentError("it is gone")
+
+
+def test_a_trial_that_the_agent_cannot_begin_has_failed_and_the_run_goes_on(tmp_path: Path) -> None:
+    arguments = command(tmp_path, "--trials", "3", "--video", "all", policy="test_run:Gone")
+    assert run.main(arguments, lambda config, agent: FakeEnv(1.0)) == 0
+    records = records_in(tmp_path, "test_run.Gone")
+    assert [record.failure for record in records] == ["", "it is gone", ""]
+    assert [record.success for record in records] == [True, False, True]
+    assert len(list((tmp_path / "videos").rglob("*.mp4"))) == 2
+
+
 class Interrupting(RandomAgent):
     """Presses Ctrl-C in its third trial."""
 
@@ -133,6 +162,8 @@ BAD = {
     "no trials": (("--trials", "0"), "--trials must be at least 1"),
     "seed": (("--seed", "-1"), "--seed must not be negative"),
     "shift": (("--shift", "nan"), "--shift must be a distance"),
+    "name": (("--name", "a/b"), "--name is up to 64 letters"),
+    "name of another": (("--name", "h2r"), "that is another agent's name"),
     "missing weights": (("--weights", "/no/such/weights"), "no such file or folder"),
     "needless weights": (("--weights", "/"), "has no weights to load"),
 }

@@ -59,7 +59,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
 
     `reset` draws a scene, lets the demonstrator play it as a human hand, puts things back, and hands out the
     video in `info["demonstration"]` and, 30 frames at a time, in the observation. A trial lasts as long as
-    the demonstration plus 2 s, with no early end; success is judged at the end (`info["is_success"]`).
+    the demonstration plus 2 s, with no early end; success is judged at the end (`info["is_success"]`), where
+    `info["distance"]` also says how far from it the world is [m]: minus the task's potential.
 
     Observation (preset `image`): see `h2r_bench.types.Observation`. Preset `state`, without images:
 
@@ -128,6 +129,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         self._stage: Stage | None = None
         self._views: Views | None = None
         self._image: UInt8Array | None = None
+        self._begun = False
         self._window = Window()
         self._live = False
 
@@ -159,7 +161,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         self.trace: list[Snapshot] = [self.simulation.snapshot()]
         self.horizon = len(self.demonstration) + round(EXTRA_SECONDS * CONTROL_HZ)
         self._padded = self.demonstration.clip(0, self.horizon + CLIP_LENGTH)
-        self._image, self._live = None, True
+        self._image, self._begun, self._live = None, False, True
         info = {"demonstration": self.demonstration, "instruction": self.instruction, **self.verdict()}
         return self._observe(), info
 
@@ -180,12 +182,16 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             clipped = self.simulation.step(*from_action(wanted))
         except PhysicsError:
             failure = "physics"
-        self._image = None
+        self._image, self._begun = None, False
+        if self.obs_preset == "image":
+            self._begin_image()  # drawn while the rest of the step is worked out
         if not failure:
             self.trace.append(self.simulation.snapshot())
         truncated = self.steps_taken >= self.horizon
         self._live = not (truncated or failure)
         info = {**self.verdict(failure), "clipped": clipped}
+        if truncated and not failure:
+            info["distance"] = -self._potential(-1)
         reward = float(truncated and info["is_success"])
         if self.reward_kind == "dense" and not failure:
             reward += DENSE_SCALE * (self._potential(-1) - self._potential(-2))
@@ -275,26 +281,31 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
     def _robot_image(self) -> UInt8Array:
         """The robot view of this step, drawn once."""
         if self._image is None:
-            self._image = self._camera_views().robot(self.simulation)
+            self._begin_image()
+            self._image, self._begun = self._camera_views().finish(), False
         return self._image
+
+    def _begin_image(self) -> None:
+        if not self._begun:
+            self._camera_views().begin_robot(self.simulation)
+            self._begun = True
 
     def _potential(self, moment: int) -> float:
         return self.task.potential(self.trace[moment], self.pair.robot_scene, self.pair.goal)
 
     def _observe(self) -> dict[str, Any]:
-        common: dict[str, Any] = {
+        observation: dict[str, Any] = {
             "state": self.simulation.state(),
             "instruction": self._instruction_code.copy(),
         }
-        if self.wrist_view:
-            common["wrist_image"] = self._camera_views().wrist(self.simulation)
         if self.obs_preset == "state":
-            return {**common, **self._task_state()}
-        return {
-            "image": self._robot_image(),
-            "human_clip": self._padded[self.steps_taken : self.steps_taken + CLIP_LENGTH].copy(),
-            **common,
-        }
+            observation |= self._task_state()
+        else:
+            clip = self._padded[self.steps_taken : self.steps_taken + CLIP_LENGTH].copy()
+            observation |= {"human_clip": clip, "image": self._robot_image()}
+        if self.wrist_view:
+            observation["wrist_image"] = self._camera_views().wrist(self.simulation)
+        return observation
 
     def _task_state(self) -> dict[str, Float32Array]:
         now, goal = self.trace[-1], self.pair.goal

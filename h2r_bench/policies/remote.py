@@ -164,8 +164,12 @@ class RemoteAgent:
 
     @property
     def weights_hash(self) -> str:
-        """Hash of the server's weights as it states them; "none" when it does not."""
-        return self.info.weights or "none"
+        """Hash of the server's weights as it states them, or else its address.
+
+        Two servers are then never taken for one, though one server may be two if its policy is exchanged.
+        """
+        address = urlsplit(self.options.url)
+        return self.info.weights or f"at {address.hostname}:{address.port or address.scheme}"
 
     @property
     def world(self) -> int | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from h2r_bench.types import Float32Array
+    from h2r_bench.types import Float32Array, UInt8Array
 
     Int = NDArray[np.int64]
 
@@ -44,7 +44,13 @@ class Clips:
 class Frames:
     """The frames, states and actions of all N steps of a dataset, one after another."""
 
-    def __init__(self, human: Pictures, robot: Pictures, arrays: dict[str, Any], starts: Int) -> None:
+    def __init__(
+        self,
+        human: Pictures | UInt8Array,
+        robot: Pictures | UInt8Array,
+        arrays: dict[str, Any],
+        starts: Int,
+    ) -> None:
         self.human = human
         """The human's pictures, (N, H, W, 3) uint8."""
         self.robot = robot
