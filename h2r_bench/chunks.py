@@ -43,6 +43,10 @@ class ChunkPlayer:
         """The chunk (n, 7) made from the observation of step `made_at`, for then and later, has arrived."""
         self._made_at, self._actions = made_at, actions
 
+    def used_up(self, step: int) -> bool:
+        """Whether the newest chunk says nothing of `step` any more."""
+        return self._actions is None or step - self._made_at >= len(self._actions)
+
     def action(self, step: int) -> Float32Array | None:
         """The action (7,) for `step`, the chunk's last one beyond its end; None before the first chunk."""
         if self._actions is None:

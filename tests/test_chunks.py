@@ -182,3 +182,12 @@ def test_what_breaks_while_computing_is_raised() -> None:
     with pytest.raises(ValueError, match="gone"):
         mind.action(observation(2), 2)
     mind.close()
+
+
+def test_chunks_of_one_action_are_waited_for() -> None:
+    mind = ChunkMind(Planner(execute=1, chunk=1))
+    mind.begin(observation(0))
+    for step in (1, 2, 5):
+        assert mind.action(observation(step), step)[1] == step
+        assert mind.made_at() == step
+    mind.close()

@@ -228,13 +228,13 @@ class RemoteAgent:
     def _connect(self) -> Connection:
         return Connection(self.options.url, min(CONNECT_TIMEOUT_S, self.options.timeout))
 
-    def _ask(self, observation: Mapping[str, Any]) -> Float32Array:
-        """A new chunk, shape (at most `execute`, 7)."""
+    def _ask(self, observation: Mapping[str, Any], plan_step: int | None = None) -> Float32Array:
+        """What the server answers, shape (horizon, 7)."""
         if self._connection is None:
             raise RemoteError("there is no connection")
         prompt = instruction_of(observation) if self._instruction is None else self._instruction
         message = request_message(
-            observation, prompt, self._fresh, self._seed, self._demonstration, self.info.wants
+            observation, prompt, self._fresh, self._seed, self._demonstration, self.info.wants, plan_step
         )
         try:
             actions = self._connection.ask(message, self.options.timeout)
@@ -242,7 +242,7 @@ class RemoteAgent:
             self._connection = None
             raise
         self._fresh = False
-        return actions[: self.options.execute]
+        return actions
 
 
 def _connect(url: str, timeout: float) -> ClientConnection:
