@@ -250,8 +250,8 @@ class PrivilegedAgent(Agent, Protocol):
 class ChunkAgent(Agent, Protocol):
     """An agent that can be asked for a chunk of actions while the previous one is carried out."""
 
-    execute: int
-    """Control steps after which a new chunk is wanted."""
+    execute: int | None
+    """Control steps after which a new chunk is wanted; None: after half of the last one."""
 
     def plan(self, observation: Any, step: int) -> Float32Array:
         """The actions (n, 7) of the control steps `step`, `step + 1`, ... from the observation of `step`."""

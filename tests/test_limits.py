@@ -171,7 +171,7 @@ def assert_allowed(limits: SafetyLimits, before: ToolPose, after: ToolPose, seco
     return distance / seconds
 
 
-@settings(max_examples=300)
+@settings(max_examples=120)
 @given(steps)
 def test_no_sequence_of_actions_leads_outside_the_limits(sequence: list[Any]) -> None:
     limits = SafetyLimits()

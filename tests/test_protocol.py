@@ -22,8 +22,10 @@ OBSERVATION = {
 }
 
 
-def message(start: bool = True, wants: tuple[str, ...] = EXTRA_KEYS) -> dict[str, Any]:
-    return request_message(OBSERVATION, "push it", start, 7, DEMONSTRATION, wants)
+def message(
+    start: bool = True, wants: tuple[str, ...] = EXTRA_KEYS, plan_step: int | None = None
+) -> dict[str, Any]:
+    return request_message(OBSERVATION, "push it", start, 7, DEMONSTRATION, wants, plan_step)
 
 
 def test_a_plain_server_gets_openpis_keys_and_no_other() -> None:
@@ -31,7 +33,8 @@ def test_a_plain_server_gets_openpis_keys_and_no_other() -> None:
 
 
 def test_extra_keys_come_as_wanted() -> None:
-    assert set(EXTRA_KEYS) <= set(message())
+    assert set(EXTRA_KEYS) <= set(message(plan_step=0))
+    assert set(EXTRA_KEYS) - set(message()) == {protocol.PLAN_STEP}
     later = {protocol.HUMAN_CLIP, protocol.EPISODE_START}
     assert set(message(start=False)) & set(EXTRA_KEYS) == later
     assert set(message(wants=(protocol.SEED,))) & set(EXTRA_KEYS) == {protocol.SEED}
@@ -45,6 +48,19 @@ def test_a_request_arrives_as_it_was_sent() -> None:
     np.testing.assert_array_equal(request.demonstration.frames, FRAMES)
     assert request.demonstration.rate_hz == 30.0
     assert request.demonstration.instruction == "push it"
+
+
+def test_a_plan_is_asked_for_by_its_step() -> None:
+    assert read_request(wire.unpack(wire.pack(message()))).plan_step is None
+    assert read_request(wire.unpack(wire.pack(message(plan_step=24)))).plan_step == 24
+    with pytest.raises(wire.WireError, match="plan_step"):
+        read_request({**message(), protocol.PLAN_STEP: -1})
+
+
+@pytest.mark.parametrize("execute", [0, 1001, "8"])
+def test_a_server_that_counts_chunks_wrongly_is_refused(execute: Any) -> None:
+    with pytest.raises(wire.WireError, match="execute"):
+        ServerInfo.from_metadata({"h2r_bench": {"execute": execute}})
 
 
 def test_a_plain_request_is_understood() -> None:

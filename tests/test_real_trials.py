@@ -69,7 +69,7 @@ def test_session_with_two_policies_runs_by_itself(tmp_path: Path) -> None:
         assert all(record.steps == 25 + 20 for record in mine)
         assert mine[0].versions["arm"] == "small"
         assert mine[0].versions["limits"] == "default"
-        assert video_path(tmp_path, "pick_place", policy, 1).exists()
+        assert video_path(tmp_path, mine[1], 1).exists()
     # Every policy had each scene once, and the scenes are the simulator's.
     assert sorted(trial for _, _, trial in arm.twin.scenes) == [0, 0, 1, 1]
     assert arm.twin.expert_calls == 2 * 45
@@ -159,9 +159,9 @@ def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def calibrated() -> Calibration:
     """Of an arm that stands where it should, under a camera that looks where it should."""
-    touched = np.array(MARKS) + np.array((0.0, 0.0, FINGER_TIP_BELOW_TOOL))
+    touched = np.array(MARKS) + np.array([0.0, 0.0, FINGER_TIP_BELOW_TOOL])
     places = np.array([(0.42, -0.12, 0.15), (0.42, 0.12, 0.15), (0.56, -0.12, 0.10), (0.56, 0.12, 0.10)])
-    seen = ReferenceCamera((128, 128)).pixels(places + np.array((0.0, 0.0, FINGER_ABOVE_TOOL)))
+    seen = ReferenceCamera((128, 128)).pixels(places + np.array([0.0, 0.0, FINGER_ABOVE_TOOL]))
     eye = HandEye(tuple(map(tuple, places.tolist())), tuple(map(tuple, seen.tolist())), (128, 128))
     return Calibration("xarm", "", "2030-01-01", fit_mount(touched), tuple(map(tuple, touched.tolist())), eye)
 
@@ -319,3 +319,15 @@ def test_agents_see_what_the_seam_promises(tmp_path: Path, monkeypatch: pytest.M
     assert all(space.contains(observation) for observation in seen)
     assert len({observation["image"].tobytes() for observation in seen}) == len(seen)  # no frame twice
     assert not np.array_equal(seen[0]["human_clip"], seen[-1]["human_clip"])
+
+
+def test_dry_run_moves_and_records_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arm = WorldArm()
+    console = Console(width=110)
+    assert run(tmp_path, *TWO, "--dry-run", arm=arm, terminal=Terminal(console)) == 0
+    assert arm.calls == ["connect", "close"]
+    assert list(tmp_path.iterdir()) == []
+    out = capsys.readouterr().out
+    assert "still: " in out
+    assert "expert: " in out
+    assert "0 of 25 steps missed" in out

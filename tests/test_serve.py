@@ -20,7 +20,7 @@ from websockets.sync.client import connect
 from h2r_bench import run, serve, wire
 from h2r_bench.policies.random_agent import RandomAgent
 from h2r_bench.policies.remote import RemoteAgent, RemoteError, RemoteOptions
-from h2r_bench.protocol import EXTRA_KEYS, HUMAN_CLIP
+from h2r_bench.protocol import EXTRA_KEYS, HUMAN_CLIP, PLAN_STEP
 from h2r_bench.serving import AgentPool, PolicyServer, Session, describe
 from h2r_bench.trials import TrialRecord
 from h2r_bench.types import Demonstration, encode_instruction
@@ -108,7 +108,8 @@ def test_the_client_knows_what_the_agent_says_of_itself(server: PolicyServer) ->
 
 
 def test_what_an_agent_wants() -> None:
-    assert describe(Attentive()).wants == EXTRA_KEYS
+    assert set(describe(Attentive()).wants) == {*EXTRA_KEYS} - {PLAN_STEP}
+    assert describe(Planner()).wants[-1] == PLAN_STEP
     assert HUMAN_CLIP not in describe(RandomAgent()).wants
     assert not describe(RandomAgent()).needs_images
 
@@ -321,3 +322,28 @@ def test_the_program_serves_until_ctrl_c() -> None:
     watchdog.cancel()
     assert process.returncode == 0, stderr
     assert "Traceback" not in stderr
+
+
+class Planner(RandomAgent):
+    """Plans chunks that say for which step each action is."""
+
+    execute = 3
+
+    def plan(self, observation: Any, step: int) -> Any:
+        return np.arange(step, step + 5, dtype=np.float32)[:, None].repeat(7, axis=1)
+
+
+def test_a_served_agent_can_be_asked_for_whole_chunks() -> None:
+    server = PolicyServer(AgentPool(Planner, 1), "127.0.0.1", 0)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        agent = RemoteAgent(RemoteOptions(server.url))
+        assert agent.execute == 3
+        agent.reset(Demonstration(np.zeros((2, 24, 32, 3), np.uint8), 10.0, "do it"), "do it", 0)
+        observation = {"state": np.zeros(10, np.float32), "instruction": encode_instruction("do it")}
+        np.testing.assert_array_equal(agent.plan(observation, 40)[:, 0], np.arange(40, 45))
+        action, _ = agent.predict(observation)
+        assert action.shape == (7,)
+        agent.close()
+    finally:
+        server.close()

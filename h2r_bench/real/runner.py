@@ -107,7 +107,7 @@ class Runner:
         write_json(folder / "card.json", {**card.describe(), "horizon": horizon})
         self._wait_until_well()
         self._go_to_start(card)
-        self._wake(contender, demonstration, card)
+        wake(contender, demonstration, card, self._supervisor)
         film, steps = Film(demonstration, self._bench), folder / "steps.jsonl"
         steps.unlink(missing_ok=True)
 
@@ -125,15 +125,6 @@ class Runner:
             return Measured(steps=len(film.video)), True
         finally:
             film.save(folder / "video.mp4")
-
-    def _wake(self, contender: Contender, demonstration: Demonstration, card: SceneCard) -> None:
-        """Give the agent its task. Raises SetupError when it cannot take it."""
-        if isinstance(contender.agent, PrivilegedAgent):
-            contender.agent.bind(self._supervisor.scene_handle)
-        try:
-            contender.agent.reset(resized(demonstration, contender.image_size), card.instruction, card.seed)
-        except ValueError as error:
-            raise SetupError(f"one of the policies refuses: {error}") from None
 
     def _judge(self, run: int, *, fresh: bool) -> None:
         """Have the run judged that waits for it."""
@@ -195,6 +186,26 @@ class Runner:
         over = np.array([*start.position[:2], PARK[2]])
         arm.move_to(over, start.rotvec, speed=APPROACH_SPEED)
         arm.move_to(start.position, start.rotvec, speed=APPROACH_SPEED)
+
+
+def wake(contender: Contender, demonstration: Demonstration, card: SceneCard, supervisor: Supervisor) -> None:
+    """Give the agent its task. Raises SetupError when it cannot take it."""
+    if isinstance(contender.agent, PrivilegedAgent):
+        contender.agent.bind(supervisor.scene_handle)
+    try:
+        contender.agent.reset(resized(demonstration, contender.image_size), card.instruction, card.seed)
+    except ValueError as error:
+        raise SetupError(f"one of the policies refuses: {error}") from None
+
+
+def act_dry(
+    bench: Bench, contender: Contender, card: SceneCard, supervisor: Supervisor, log: Path
+) -> Measured:
+    """A trial's loop from where the arm stands, on a bench whose arm is not told."""
+    demonstration = supervisor.demonstration(card)
+    wake(contender, demonstration, card, supervisor)
+    seen = resized(demonstration, contender.image_size)
+    return drive(bench, mind_of(contender.agent), seen, card.instruction, len(demonstration), log)
 
 
 class Film:

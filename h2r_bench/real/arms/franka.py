@@ -12,6 +12,7 @@ import math
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -164,6 +165,12 @@ class FrankaArm:
             if self._hand is not None:
                 self._hand.close()
             self._robot = self._hand = None
+
+    @contextlib.contextmanager
+    def quiet(self) -> Iterator[None]:
+        """Ask arm and hand nothing meanwhile: libfranka gives up a robot that is silent for a second."""
+        with self._lock, self._hand.quiet() if self._hand is not None else contextlib.nullcontext():
+            yield
 
     def recover(self) -> None:
         """Clear the errors of a stopped arm (a collision, a lost packet). Raises ArmError."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 MAX_WIDTH = 0.08
@@ -37,6 +38,7 @@ class FrankaHand:
         """What it last complained of."""
         self._running: Any = None
         self._wake, self._closing = threading.Event(), threading.Event()
+        self._attending = threading.Lock()
         self._thread = threading.Thread(target=self._serve, name="franka hand", daemon=True)
         self._thread.start()
 
@@ -61,10 +63,8 @@ class FrankaHand:
             self._wake.wait(_LOOK_S)
             self._wake.clear()
             try:
-                if self._wanted is not None and self._idle():
-                    self._under_way, self._wanted = self._wanted, None
-                    self._running = self._command(*self._under_way)
-                self._width = float(self._gripper.width)
+                with self._attending:
+                    self._attend()
                 self.fault = ""
             except Exception as error:  # a lost connection shows in the arm's state too
                 self.fault = str(error)
@@ -77,6 +77,17 @@ class FrankaHand:
         with contextlib.suppress(Exception):
             self._gripper = self._connect()
             self._wanted = self._wanted or self._under_way
+
+    def _attend(self) -> None:
+        """Start what is wanted, if the hand is free, and look at the fingers."""
+        if self._wanted is not None and self._idle():
+            self._under_way, self._wanted = self._wanted, None
+            self._running = self._command(*self._under_way)
+        self._width = float(self._gripper.width)
+
+    def quiet(self) -> AbstractContextManager[Any]:
+        """While it is entered the hand is asked nothing."""
+        return self._attending
 
     def _idle(self) -> bool:
         return self._running is None or bool(self._running.wait(0.0))

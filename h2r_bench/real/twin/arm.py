@@ -59,6 +59,7 @@ class TwinArm:
         self._franka = FrankaArm(
             FrankaConfig(host, model="panda", realtime=False, mount=config.mount), self.clock
         )
+        self.twin.quiet = self._franka.quiet
 
     def connect(self) -> None:
         """Reach the arm as a real one is reached."""

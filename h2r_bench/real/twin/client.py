@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,6 +59,8 @@ class TwinClient:
         self._address = (host, port)
         self._mine = threading.local()
         self._all: list[socket.socket] = []
+        self.quiet: Callable[[], AbstractContextManager[Any]] = contextlib.nullcontext
+        """Entered while the world stands still: whoever listens to the robot would hear nothing."""
         self.image_size: tuple[int, int] = tuple(self.ask("hello")["image_size"])
 
     def ask(self, question: str, **fields: Any) -> dict[str, Any]:
@@ -103,7 +107,10 @@ class TwinClient:
 
         The arm must stand; it stays where it is. Raises ValueError for a moving arm or bad settings.
         """
-        found = self.ask("scene", task=task, seed=seed, trial=trial, cue=cue, shift_cm=shift_cm, film=film)
+        with self.quiet():
+            found = self.ask(
+                "scene", task=task, seed=seed, trial=trial, cue=cue, shift_cm=shift_cm, film=film
+            )
         truth = GroundTruth(**found["truth"])
         demonstration = Demonstration(found["frames"], found["rate_hz"], found["instruction"], truth)
         return Scene(

@@ -6,7 +6,6 @@ scene takes no simulated time. A thread for each client only reads and writes it
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import heapq
 import itertools
@@ -17,7 +16,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,8 +37,6 @@ STANDING_S = 3.0
 """How long an arm may take to end its motion before a scene is changed [s]."""
 CREEP_S = 0.004
 """In lockstep a simulated millisecond takes this much longer while the session computes [s]."""
-REPEAT_S = 0.05
-"""How often states are repeated while the world stands still [s]."""
 MAX_BEHIND_S = 0.05
 """A world that fell further behind the wall clock than this [s] does not catch up."""
 
@@ -171,8 +168,7 @@ class TwinServer:
     def _when_standing(self, until: float, reply: Reply, config: SceneConfig) -> None:
         """Change the scene once the arm has ended its motion, refuse when it does not until `until`."""
         if not self.franka.current_motion_id:
-            with self._states_going_out():
-                answer = self.world.reset(config)
+            answer = self.world.reset(config)
             self.franka.stop_motion()  # it holds where it stands in the new world
             reply(answer)
         elif time.monotonic() > until:
@@ -180,23 +176,6 @@ class TwinServer:
         else:
             again = functools.partial(self._try, reply, self._when_standing, until, reply, config)
             self._later(self.world.time_s + 0.01, again)
-
-    @contextlib.contextmanager
-    def _states_going_out(self) -> Iterator[None]:
-        """Repeat the states meanwhile: a driver gives up on a hand that is silent for a second."""
-        done = threading.Event()
-
-        def repeat() -> None:
-            while not done.wait(REPEAT_S):
-                self.franka.send_state()
-
-        thread = threading.Thread(target=repeat, name="states", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            done.set()
-            thread.join()
 
     def _camera(self, reply: Reply) -> None:
         if not (self.faults.camera_frozen and self._frame):

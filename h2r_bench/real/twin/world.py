@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from h2r_bench.envs import gl
 from h2r_bench.envs.env import TabletopEnv
 from h2r_bench.envs.simulation import PhysicsError
 from h2r_bench.real.arms.franka import TICK_S
@@ -86,6 +87,8 @@ class World:
         start = self.env.simulation.tool_pose()
         self.robot.bind(self.env.simulation)
         self._script, self._ticks, self.failure = None, 0, ""
+        if gl.configure() not in gl.OFF:
+            self.frame()  # a first picture takes seconds: not in the middle of a motion
         return self._describe(start.position, start.rotvec)
 
     def tick(self) -> None:

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import signal
+
+import numpy as np
+import pytest
+
+from h2r_bench.real.arms.base import ArmError
+from h2r_bench.real.arms.dry import DryArm
+from h2r_bench.real.checks import failed, refuse_unless_passed, startup_checks
+from h2r_bench.real.estop import EmergencyStop
+from h2r_bench.real.safety import SafeArm
+
+from arm_fakes import RecordingArm
+
+
+def test_a_ready_arm_passes_every_point() -> None:
+    checks = startup_checks(SafeArm(RecordingArm()))
+    assert failed(checks) == []
+    assert len(checks) == 7
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"position": np.array([0.9, 0.0, 0.2])}, "bring it above the table"),
+        ({"rotation": np.array([1.2, 0.0, 0.0])}, "bring it above the table"),
+        ({"faults": ("Reflex",)}, "the arm reports Reflex"),
+        ({"opening": 7.0}, "home it"),
+        ({"lost": True}, "the arm is gone"),
+    ],
+)
+def test_each_point_has_a_remedy(change: dict[str, object], text: str) -> None:
+    arm = RecordingArm()
+    for name, value in change.items():
+        setattr(arm, name, value)
+    lines: list[str] = []
+    with pytest.raises(ArmError, match=text):
+        refuse_unless_passed(startup_checks(SafeArm(arm)), lines.append)
+    assert any(line.startswith("NO") for line in lines)
+
+
+def test_an_arm_that_moves_by_itself_is_not_ready() -> None:
+    arm = RecordingArm()
+    read = arm.read_state
+
+    def drifting() -> object:
+        arm.position = arm.position + 0.001
+        return read()
+
+    arm.read_state = drifting  # type: ignore[method-assign,assignment]
+    assert any("close other programs" in line for line in failed(startup_checks(SafeArm(arm))))
+
+
+def test_a_dry_run_tells_the_arm_nothing() -> None:
+    arm = RecordingArm()
+    dry = DryArm(arm)
+    safe = SafeArm(dry)
+    arm.clock.sleep_until(1.0)
+    assert safe.act([0.48, 0.0, 0.2, 0.0, 0.0, 0.0, 0.0]) == []
+    safe.hold()
+    assert dry.commands == 1
+    assert arm.calls == []
+    np.testing.assert_allclose(safe.read_state().position, [0.45, 0.0, 0.2])
+
+
+def test_keys_stop_the_arm_and_others_are_passed_on() -> None:
+    reasons: list[str] = []
+    keys: list[str] = []
+    stop = EmergencyStop(reasons.append, keys.append)
+    assert [stop.feed(key) for key in ("x", " ", "\x1b", "y")] == [False, True, True, False]
+    assert reasons == ["key", "key"]
+    assert keys == ["x", "y"]
+
+
+@pytest.mark.parametrize(
+    ("number", "ends"),
+    [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, SystemExit), (signal.SIGHUP, SystemExit)],
+)
+def test_signals_stop_the_arm_before_anything_else(number: signal.Signals, ends: type[BaseException]) -> None:
+    reasons: list[str] = []
+    before = signal.getsignal(number)
+    with EmergencyStop(reasons.append), pytest.raises(ends):
+        signal.raise_signal(number)
+    assert reasons == [number.name]
+    assert signal.getsignal(number) is before
