@@ -1,4 +1,4 @@
-"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|hand|knn|probe|ruler|pack ...`.
+"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|hand|scene|knn|probe|ruler|pack ...`.
 
 Every run writes its resolved settings (`run.json`), its loss (`loss.jsonl`) and checkpoints into `--out`; the
 same command goes on where an interrupted run stopped.
@@ -28,10 +28,12 @@ from h2r_bench.training.commands import (
     Pack,
     TrainDecoder,
     TrainHand,
+    TrainScene,
     run_decoder,
     run_hand,
     run_knn,
     run_pack,
+    run_scene,
 )
 from h2r_bench.training.held_out import held_out
 from h2r_bench.training.inputs import open_frames, preset
@@ -159,6 +161,7 @@ Job = (
     | Annotated[ProbeVPM, tyro.conf.subcommand("probe")]
     | Annotated[TrainRuler, tyro.conf.subcommand("ruler")]
     | Annotated[TrainHand, tyro.conf.subcommand("hand")]
+    | Annotated[TrainScene, tyro.conf.subcommand("scene")]
     | Annotated[BuildKNN, tyro.conf.subcommand("knn")]
     | Annotated[Pack, tyro.conf.subcommand("pack")]
 )
@@ -240,6 +243,7 @@ RUNNERS: dict[type, Any] = {
     ProbeVPM: run_probe,
     TrainRuler: run_ruler,
     TrainHand: run_hand,
+    TrainScene: run_scene,
     BuildKNN: run_knn,
     Pack: run_pack,
 }
