@@ -78,11 +78,11 @@ class TrainVPM:
     out: Path
     """Folder of this run."""
     stage: Literal[1, 2] = 1
-    """Stage 1 starts from `--vae` or `--sd`, stage 2 from `--init`."""
+    """Stage 1 starts from `--vae` or `--sd`, or goes on from `--init`; stage 2 starts from `--init`."""
     vae: Path | None = None
     """Run of the VAE (stage 1)."""
     init: Path | None = None
-    """Run of stage 1 (stage 2)."""
+    """Run of stage 1; another stage 1 goes on from its weights with a learning rate of its own."""
     train: Literal["temporal", "all"] = "temporal"
     """What stage 2 trains: the temporal layers alone, as the paper, or everything but the VAE."""
     preset: str = "compact"
@@ -95,9 +95,10 @@ class TrainVPM:
 
     def __post_init__(self) -> None:
         self.loop.check()
-        if self.stage == 1 and (self.vae is None) == (self.sources.sd is None):
+        if self.stage == 1 and sum(each is not None for each in (self.vae, self.sources.sd, self.init)) != 1:
             raise ValueError(
-                "vpm --stage 1 needs --vae (a trained VAE) or --sd (Stable Diffusion), one of them"
+                "vpm --stage 1 needs --vae (a trained VAE), --sd (Stable Diffusion) or --init (an earlier "
+                "stage 1), one of them"
             )
         if self.stage == 2 and self.init is None:
             raise ValueError("vpm --stage 2 needs --init, the folder of stage 1")
@@ -178,7 +179,7 @@ def run_vae(job: TrainVAE, command: list[str]) -> None:
 def run_vpm(job: TrainVPM, command: list[str]) -> None:
     """Train one stage of the VPM."""
     model, told = _start_of(job)
-    start_run(job.out, job, to_json(model.config), command, job.vae if job.stage == 1 else job.init)
+    start_run(job.out, job, to_json(model.config), command, job.init or job.vae)
     if told:
         (job.out / "pretrained.json").write_text(json.dumps(told.to_json(), indent=1) + "\n")
         print(told, file=sys.stderr)
@@ -191,6 +192,8 @@ def _start_of(job: TrainVPM) -> tuple[VideoPredictionModel, Report | None]:
     """The model that `job` trains, and what landed in it from elsewhere."""
     if job.init is not None and job.stage == 2:
         return second_stage(job.init, job.train, job.loop, job.image_size, job.sources.motion)
+    if job.init is not None:
+        return VideoPredictionModel.load(job.init), None
     config = preset(job.preset).vpm
     config = replace(config, image_size=job.image_size or config.image_size)
     if job.vae is not None:

@@ -34,7 +34,13 @@ def marked(count: int) -> Frames:
         "hand_pose": np.zeros((count, 6)),
         "human_frame_index": np.arange(count),
     }
-    return Frames(pictures, pictures, arrays, np.array([0, count]), [{"task": "pick_place"}])
+    return Frames(
+        pictures,
+        pictures,
+        arrays,
+        np.array([0, count]),
+        [{"task": "pick_place", "cue": "scene", "shift_cm": 0.0}],
+    )
 
 
 def test_it_learns_to_find_a_mark(tmp_path: Path) -> None:
