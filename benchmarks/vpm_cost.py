@@ -5,9 +5,9 @@ bfloat16 autocast on a GPU). One JSON line each, with device, threads and the ma
 What does not fit in memory is left out, with a line that says so.
 
 - `parameters`: by part, in millions.
-- `features`: seconds until the features of one clip are there, after one denoising step.
-- `generate`: seconds for one predicted clip after `--steps` denoising steps, decoded.
-- `memory`: peak of both, weights and the process itself included [GB].
+- `features`: seconds until the features of one clip are there, after one denoising step, and peak memory.
+- `generate`: the same for one predicted clip after `--steps` denoising steps, decoded. Peaks include weights
+  and (on a CPU) the process itself; they do not depend on the number of steps.
 - `train`: training clips a second, T-layers and everything else trained; and two ratios to the bare
   `UNetMotionModel` of the same size forward and backward, in turns in one process: of our forward and
   backward (S-UNet, reference attention, behaviour extractor, image encoder, loss), and of a whole step (with
@@ -43,7 +43,7 @@ from h2r_bench.registry import UnknownNameError
 from h2r_bench.training.loop import Loop, Trainer
 from h2r_bench.training.vpm import Objective, VPMLoss
 
-Measure = Literal["parameters", "features", "generate", "memory", "train"]
+Measure = Literal["parameters", "features", "generate", "train"]
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,11 @@ class Config:
     """Measure the cost of presets."""
 
     presets: tuple[str, ...] = ("compact", "paper")
-    measures: tuple[Measure, ...] = ("parameters", "features", "generate", "memory", "train")
+    measures: tuple[Measure, ...] = ("parameters", "features", "generate", "train")
     rounds: int = 5
-    """Rounds after a warm-up; the median counts."""
+    """Rounds; the median counts."""
+    warm_up: int = 1
+    """Rounds before those that count."""
     steps: int = 30
     """Denoising steps of `generate`."""
     clips: int = 2
@@ -67,7 +69,7 @@ class Config:
 CUDA = torch.cuda.is_available()
 DEVICE = torch.device("cuda" if CUDA else "cpu")
 DTYPE = torch.float16 if CUDA else torch.float32
-NEEDS = {"parameters": 0.0, "features": 1.4, "generate": 1.4, "memory": 1.4, "train": 6.0}
+NEEDS = {"parameters": 0.0, "features": 1.2, "generate": 1.2, "train": 6.0}
 """Memory that a measurement takes at least, as a multiple of the weights."""
 
 
@@ -85,7 +87,7 @@ def parameters(config: VPMConfig) -> dict[str, float]:
 def features(config: VPMConfig, options: Config) -> dict[str, float]:
     """Median time of the features of one clip."""
     model, (human, robot) = _model(config), _clip(config)
-    return _per_clip(lambda: model.features(human, robot, torch.Generator().manual_seed(0)), options.rounds)
+    return _per_clip(lambda: model.features(human, robot, torch.Generator().manual_seed(0)), options)
 
 
 def generate(config: VPMConfig, options: Config) -> dict[str, float]:
@@ -95,19 +97,7 @@ def generate(config: VPMConfig, options: Config) -> dict[str, float]:
     def make() -> Tensor:
         return model.generate(human, robot, torch.Generator().manual_seed(0), options.steps)
 
-    return {"steps": options.steps, **_per_clip(make, options.rounds)}
-
-
-def memory(config: VPMConfig, options: Config) -> dict[str, float]:
-    """Peaks of one clip; they do not depend on the number of denoising steps."""
-    model, (human, robot) = _model(config), _clip(config)
-    peaks = {"weights_gb": _gigabytes(value.nbytes for value in model.state_dict().values())}
-    _reset_peak()
-    model.features(human, robot, torch.Generator().manual_seed(0))
-    peaks["features_gb"] = _peak()
-    _reset_peak()
-    model.generate(human, robot, torch.Generator().manual_seed(0), 1)
-    return {**peaks, "generate_gb": _peak()}
+    return {"steps": options.steps, **_per_clip(make, options)}
 
 
 def train(config: VPMConfig, options: Config) -> dict[str, float]:
@@ -125,7 +115,9 @@ def train(config: VPMConfig, options: Config) -> dict[str, float]:
             lambda: _backward(bare, lambda: bare(batch[-1])),
             lambda: trainer._advance(batch),
         )
-        rounds = [[_seconds(job) for job in jobs] for _ in range(options.rounds + 1)][1:]
+        rounds = [[_seconds(job) for job in jobs] for _ in range(options.warm_up + options.rounds)][
+            options.warm_up :
+        ]
     ours, theirs, step = ([each[job] for each in rounds] for job in range(3))
     return {
         "clips": options.clips,
@@ -180,15 +172,21 @@ def measure(name: str, what: Measure, options: Config) -> dict[str, Any]:
 MEASURES: dict[str, Callable[[VPMConfig, Config], dict[str, float]]] = {
     "features": features,
     "generate": generate,
-    "memory": memory,
     "train": train,
 }
 
 
 def _model(config: VPMConfig) -> VideoPredictionModel:
-    torch.manual_seed(0)
-    model = VideoPredictionModel(config, temporal=True).eval().requires_grad_(False)
-    return model.to(DEVICE, DTYPE)
+    """A model whose weights are drawn when all of it is built: memory never holds more than them."""
+    with torch.device("meta"):
+        model = VideoPredictionModel(config, temporal=True)
+    model = model.requires_grad_(False).eval().to(DTYPE).to_empty(device=DEVICE)
+    for parameter in model.parameters():
+        parameter.normal_(std=0.02)
+    for buffer in model.buffers():  # Scales and positions; those of whole numbers count from nought.
+        counts = torch.arange(buffer.numel()).view(buffer.shape)
+        buffer.copy_(torch.ones_like(counts) if buffer.is_floating_point() else counts)
+    return model
 
 
 def _clip(config: VPMConfig) -> tuple[Tensor, Tensor]:
@@ -221,11 +219,13 @@ class Seconds:
     """CPU time of all threads [s]."""
 
 
-def _per_clip(job: Callable[[], Any], rounds: int) -> dict[str, float]:
-    times = [_seconds(job) for _ in range(rounds + 1)][1:]
+def _per_clip(job: Callable[[], Any], options: Config) -> dict[str, float]:
+    _reset_peak()
+    times = [_seconds(job) for _ in range(options.warm_up + options.rounds)][options.warm_up :]
     return {
         "seconds_per_clip": round(statistics.median(each.wall for each in times), 3),
         "cpu_seconds": round(statistics.median(each.cpu for each in times), 3),
+        "peak_gb": _peak(),
     }
 
 
@@ -288,7 +288,7 @@ def main() -> None:
         print(json.dumps(measure(config.presets[0], config.measures[0], config)))
         return
     common = [f"--{key}={getattr(config, key)}" for key in ("rounds", "steps", "clips")]
-    common.append(f"--keep-free-gb={config.keep_free_gb}")
+    common += [f"--warm-up={config.warm_up}", f"--keep-free-gb={config.keep_free_gb}"]
     for name in config.presets:
         for what in config.measures:
             told = ["--presets", name, "--measures", what, "--alone", *common]

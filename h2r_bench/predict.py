@@ -189,9 +189,9 @@ def predict(config: PredictConfig) -> dict[str, Figures]:
 
 def load(weights: Path | None) -> VideoPredictionModel:
     """The VPM in folder `weights`; the shipped one without."""
-    from h2r_bench.policies.h2r.agent import SHIPPED
+    from h2r_bench.policies.h2r.agent import H2RAgent
 
-    return VideoPredictionModel.load(weights or SHIPPED)
+    return VideoPredictionModel.load(weights or H2RAgent.folder())
 
 
 def write(stem: Path, imagined: Imagined) -> None:

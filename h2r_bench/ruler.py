@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from h2r_bench.envs.arena import project
+from h2r_bench.policies.h2r.blocks import quarter
 from h2r_bench.policies.h2r.files import load_weights
 from h2r_bench.policies.h2r.vae import to_unit
 
@@ -27,39 +28,13 @@ _STRIDE = 4
 """Pixels on the side of a cell of the heat map."""
 
 
-class _Residual(nn.Module):
-    def __init__(self, width: int, dilation: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.GroupNorm(8, width),
-            nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=dilation, dilation=dilation),
-            nn.GroupNorm(8, width),
-            nn.SiLU(),
-            nn.Conv2d(width, width, 3, padding=1),
-        )
-
-    def forward(self, maps: Tensor) -> Tensor:
-        out: Tensor = maps + self.layers(maps)
-        return out
-
-
 class Ruler(nn.Module):
     """Pictures to the pixel of the tool centre: a heat map at a quarter of the size and its mean place."""
 
     def __init__(self, width: int = 48) -> None:
         super().__init__()
         self.width = width
-        self.layers = nn.Sequential(
-            nn.Conv2d(3, width // 2, 4, stride=2, padding=1),
-            nn.GroupNorm(8, width // 2),
-            nn.SiLU(),
-            nn.Conv2d(width // 2, width, 4, stride=2, padding=1),
-            *(_Residual(width, dilation) for dilation in (1, 2, 4, 8)),
-            nn.GroupNorm(8, width),
-            nn.SiLU(),
-            nn.Conv2d(width, 1, 3, padding=1),
-        )
+        self.layers = nn.Sequential(*quarter(width), nn.Conv2d(width, 1, 3, padding=1))
 
     def forward(self, pictures: Tensor) -> Tensor:
         """Pictures (N, 3, H, W) in [-1, 1] to (N, 2): x and y of the tool centre [pixels]."""

@@ -1,4 +1,4 @@
-"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|probe|ruler|pack ...`.
+"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|hand|knn|probe|ruler|pack ...`.
 
 Every run writes its resolved settings (`run.json`), its loss (`loss.jsonl`) and checkpoints into `--out`; the
 same command goes on where an interrupted run stopped.
@@ -15,21 +15,27 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import tyro
-from rich.console import Console
-from rich.progress import Progress
 
 from h2r_bench.datasets import EpisodeStore
-from h2r_bench.policies.h2r.config import PRESETS, FeatureConfig, H2RConfig, Start, to_json
+from h2r_bench.policies.h2r.config import FeatureConfig, Start, to_json
 from h2r_bench.policies.h2r.landing import Report
 from h2r_bench.policies.h2r.pretrained import Sources
+from h2r_bench.policies.h2r.untrained import untrained
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
-from h2r_bench.registry import UnknownNameError
 from h2r_bench.ruler import off_by
-from h2r_bench.training.decoder import train_decoder
-from h2r_bench.training.frames import Frames, load_frames
+from h2r_bench.training.commands import (
+    BuildKNN,
+    Pack,
+    TrainDecoder,
+    TrainHand,
+    run_decoder,
+    run_hand,
+    run_knn,
+    run_pack,
+)
 from h2r_bench.training.held_out import held_out
+from h2r_bench.training.inputs import open_frames, preset
 from h2r_bench.training.loop import Loop, TrainingStoppedError
-from h2r_bench.training.pack import pack
 from h2r_bench.training.probe import probe_features
 from h2r_bench.training.record import finish_run, start_run
 from h2r_bench.training.ruler import train_ruler
@@ -40,7 +46,6 @@ from h2r_bench.training.vpm import (
     first_stage_pretrained,
     second_stage,
     train_vpm,
-    untrained,
 )
 
 
@@ -101,30 +106,6 @@ class TrainVPM:
 
 
 @dataclass(frozen=True)
-class TrainDecoder:
-    """The action decoder, on features of the frozen VPM."""
-
-    data: Path
-    """Folder of the paired episodes."""
-    vpm: Path
-    """Run of the VPM."""
-    out: Path
-    """Folder of this run."""
-    preset: str = "compact"
-    """Sizes of the model."""
-    clips: int = 1500
-    """Clips whose features are computed, once."""
-    batch: int = 32
-    """Clips in a batch."""
-    state_noise: float = 0.03
-    """Noise on the normalised state."""
-    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
-
-    def __post_init__(self) -> None:
-        self.loop.check()
-
-
-@dataclass(frozen=True)
 class ProbeVPM:
     """Measure what the VPM's features hold: where the gripper is, and whether it is open."""
 
@@ -171,42 +152,23 @@ class TrainRuler:
         self.loop.check()
 
 
-@dataclass(frozen=True)
-class Pack:
-    """Bring a VPM and its decoder together as the weights of an agent (float16, manifest, README)."""
-
-    vpm: Path
-    """Run of the VPM."""
-    decoder: Path
-    """Run of the decoder."""
-    out: Path
-    """Folder of the weights."""
-    execute: int = 8
-    """Actions of a chunk that are executed before the next one is predicted."""
-
-
 Job = (
     Annotated[TrainVAE, tyro.conf.subcommand("vae")]
     | Annotated[TrainVPM, tyro.conf.subcommand("vpm")]
     | Annotated[TrainDecoder, tyro.conf.subcommand("decoder")]
     | Annotated[ProbeVPM, tyro.conf.subcommand("probe")]
     | Annotated[TrainRuler, tyro.conf.subcommand("ruler")]
+    | Annotated[TrainHand, tyro.conf.subcommand("hand")]
+    | Annotated[BuildKNN, tyro.conf.subcommand("knn")]
     | Annotated[Pack, tyro.conf.subcommand("pack")]
 )
-
-
-def preset(name: str) -> H2RConfig:
-    """The sizes of preset `name`. Raises UnknownNameError."""
-    if name not in PRESETS:
-        raise UnknownNameError("preset", name, list(PRESETS))
-    return PRESETS[name]
 
 
 def run_vae(job: TrainVAE, command: list[str]) -> None:
     """Train the VAE."""
     config = preset(job.preset).vpm
     start_run(job.out, job, to_json(config.vae), command, None)
-    train_vae(config, _frames(job.data, config.image_size), job.loop, job.batch, job.out)
+    train_vae(config, open_frames(job.data, config.image_size), job.loop, job.batch, job.out)
     finish_run(job.out)
 
 
@@ -217,7 +179,7 @@ def run_vpm(job: TrainVPM, command: list[str]) -> None:
     if told:
         (job.out / "pretrained.json").write_text(json.dumps(told.to_json(), indent=1) + "\n")
         print(told, file=sys.stderr)
-    frames = _frames(job.data, model.config.image_size)
+    frames = open_frames(job.data, model.config.image_size)
     train_vpm(model, job.data, frames, job.loop, job.objective, job.out)
     finish_run(job.out)
 
@@ -233,37 +195,18 @@ def _start_of(job: TrainVPM) -> tuple[VideoPredictionModel, Report | None]:
     return first_stage_pretrained(config, job.sources, job.loop)
 
 
-def run_decoder(job: TrainDecoder, command: list[str]) -> None:
-    """Train the action decoder."""
-    config = preset(job.preset).decoder
-    vpm = VideoPredictionModel.load(job.vpm).requires_grad_(False)
-    start_run(job.out, job, to_json(config), command, job.vpm)
-    frames = _frames(job.data, vpm.config.image_size)
-    train_decoder(
-        config,
-        vpm,
-        frames,
-        job.loop,
-        batch=job.batch,
-        clips=job.clips,
-        state_noise=job.state_noise,
-        out=job.out,
-    )
-    finish_run(job.out)
-
-
 def run_probe(job: ProbeVPM, command: list[str]) -> None:
     """Print what a probe reads from held-out features, and write it to `out`/probe.json."""
     vpm = VideoPredictionModel.load(job.vpm)
     size = vpm.config.image_size
     if job.features != "trained":
-        vpm = untrained(vpm, seeing=job.features == "untrained_seeing", seed=job.seed)
+        vpm, _ = untrained(vpm, seeing=job.features == "untrained_seeing", seed=job.seed)
     vpm.config = replace(vpm.config, features=FeatureConfig(job.start, job.timestep))
-    held = {"held": _frames(job.held, size)} if job.held else {}
+    held = {"held": open_frames(job.held, size)} if job.held else {}
     held |= {name: held_out(name, job.episodes, size) for name in job.tasks if not job.held}
     readings = probe_features(
         vpm.features,
-        _frames(job.data, size),
+        open_frames(job.data, size),
         held,
         length=vpm.config.frames,
         clips=job.clips,
@@ -283,17 +226,11 @@ def run_ruler(job: TrainRuler, command: list[str]) -> None:
     """Train the ruler and say how well it finds the tool in held-out true frames."""
     size = EpisodeStore.open(job.data).meta.image_size
     start_run(job.out, job, {}, command, None)
-    ruler = train_ruler(_frames(job.data, size), size, job.loop, job.batch, job.out)
+    ruler = train_ruler(open_frames(job.data, size), size, job.loop, job.batch, job.out)
     finish_run(job.out)
     held = held_out("pick_place", 10, size)
     off = off_by(ruler, np.asarray(held.robot), held.state)
     print(f"held-out true frames of pick_place: median {np.median(off):.2f} pixels")
-
-
-def run_pack(job: Pack, command: list[str]) -> None:
-    """Write the weights of an agent."""
-    names = pack(job.vpm, job.decoder, job.execute, job.out)
-    print(f"{len(names)} files in {job.out}")
 
 
 RUNNERS: dict[type, Any] = {
@@ -302,16 +239,10 @@ RUNNERS: dict[type, Any] = {
     TrainDecoder: run_decoder,
     ProbeVPM: run_probe,
     TrainRuler: run_ruler,
+    TrainHand: run_hand,
+    BuildKNN: run_knn,
     Pack: run_pack,
 }
-
-
-def _frames(data: Path, image_size: tuple[int, int]) -> Frames:
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("decoding videos")
-        return load_frames(
-            data, image_size, lambda done, total: progress.update(bar, completed=done, total=total)
-        )
 
 
 def main(arguments: list[str] | None = None) -> int:

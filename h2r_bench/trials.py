@@ -88,6 +88,9 @@ class TrialRecord:
     """How far from success the world was at the end [m], as the dense reward counts it; None if unknown."""
     digest: str | None = None
     """Hash of the robot's state and action at every step: equal bits, equal hash; None if not kept."""
+    original_success: bool | None = None
+    """Where another goal than the scene's was shown, for which `success` is judged: whether the scene's own
+    was reached instead; None in all other trials."""
 
     def key(self) -> RecordKey:
         """What tells this trial from every other."""
@@ -193,6 +196,7 @@ def run_trial(
         versions=package_versions(),
         distance=round(float(info["distance"]), 6) if "distance" in info else None,
         digest=trajectory.hexdigest()[:16],
+        original_success=info.get("original_success"),
     )
 
 

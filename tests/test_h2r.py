@@ -9,8 +9,9 @@ import torch
 from tiny import TINY
 
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
-from h2r_bench.policies.h2r.agent import H2RAgent
+from h2r_bench.policies.h2r.agent import H2RAgent, Head
 from h2r_bench.policies.h2r.config import COMPACT, PAPER, CLIPConfig, H2RConfig, from_json, to_json
+from h2r_bench.policies.h2r.encoders import VPMEncoder
 from h2r_bench.policies.h2r.files import (
     WeightsDamagedError,
     WeightsMissingError,
@@ -37,9 +38,10 @@ def model(*, temporal: bool = True, seeing: bool = True) -> VideoPredictionModel
     return vpm
 
 
-def agent() -> H2RAgent:
-    vpm = model()
-    return H2RAgent(vpm, ActionDecoder(TINY.decoder), execute=2)
+def agent(*domains: str, execute: int = 2) -> H2RAgent:
+    encoder = VPMEncoder(model())
+    heads = {domain: Head(encoder, ActionDecoder(TINY.decoder)) for domain in domains or ("basic",)}
+    return H2RAgent(heads, execute=execute)
 
 
 def pixels(*shape: int, seed: int = 0) -> UInt8Array:
@@ -253,8 +255,8 @@ def test_episode_start_begins_anew_where_it_says() -> None:
 
 def test_a_chunk_is_executed_before_the_next_is_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
     subject, calls = agent(), []
-    imagine = subject._imagine
-    monkeypatch.setattr(subject, "_imagine", lambda *args: calls.append(1) or imagine(*args))
+    predict_chunks = subject.predict_chunks
+    monkeypatch.setattr(subject, "predict_chunks", lambda due: calls.append(1) or predict_chunks(due))
     for step in range(6):
         subject.predict(observation(seed=step))
     assert len(calls) == 3
@@ -266,14 +268,15 @@ def test_wrong_clips_are_refused() -> None:
     with pytest.raises(ValueError, match="2 frames"):
         agent().predict(short)
     with pytest.raises(ValueError, match="execute"):
-        H2RAgent(model(), ActionDecoder(TINY.decoder), execute=99)
+        agent(execute=99)
 
 
-def packed(folder: Path) -> list[str]:
+def packed(folder: Path, *more: str, **facts: Any) -> list[str]:
     model().save(folder, torch.float16)
-    ActionDecoder(TINY.decoder).save(folder, torch.float16)
-    names = sorted(path.name for path in folder.iterdir())
-    write_manifest(folder, {"execute": 2, "world": 1}, names)
+    for place in (".", *more):
+        ActionDecoder(TINY.decoder).save(folder / place, torch.float16)
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    write_manifest(folder, {"execute": 2, "world": 1, **facts}, names)
     return names
 
 
@@ -284,6 +287,33 @@ def test_stored_agents(tmp_path: Path) -> None:
     assert len(one.weights_hash) == 16
     assert one.world == 1
     np.testing.assert_array_equal(one.predict(observation())[0], other.predict(observation())[0])
+
+
+def test_a_domain_has_a_decoder_of_its_own(tmp_path: Path) -> None:
+    packed(tmp_path, "writing", domains={"basic": ".", "writing": "writing"})
+    subject = H2RAgent.from_pretrained(tmp_path)
+    actions = {}
+    for domain in ("basic", "writing"):
+        subject.reset(Demonstration(pixels(3), 10.0, "push", domain=domain), "push", 0)
+        actions[domain] = subject.predict(observation())[0]
+    assert not np.array_equal(actions["basic"], actions["writing"])
+    with pytest.raises(ValueError, match="know the domain basic, not 'writing'"):
+        agent("basic").reset(Demonstration(pixels(3), 10.0, "write", domain="writing"), "write", 0)
+
+
+def test_weights_behind_another_encoder_are_refused(tmp_path: Path) -> None:
+    packed(tmp_path, encoder="time")
+    with pytest.raises(WeightsDamagedError, match="H2RAgent needs vpm"):
+        H2RAgent.from_pretrained(tmp_path)
+
+
+def test_a_chunk_can_be_asked_for_while_the_last_is_carried_out() -> None:
+    subject = agent()
+    subject.reset(None, "", 3)
+    chunk = subject.plan(observation(), 0)
+    assert chunk.shape == (TINY.decoder.chunk, 7)
+    subject.reset(None, "", 3)
+    np.testing.assert_array_equal(subject.predict(observation())[0], chunk[0])
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:

@@ -79,7 +79,9 @@ def test_a_run_goes_on_after_what_is_there(tmp_path: Path, capsys: pytest.Captur
     assert env.resets == 4
 
 
-@pytest.mark.parametrize("extra", [("--seed", "1"), ("--cue", "video"), ("--shift", "2")], ids=" ".join)
+@pytest.mark.parametrize(
+    "extra", [("--seed", "1"), ("--cue", "video"), ("--shift", "2"), ("--demo", "wrong")], ids=" ".join
+)
 def test_another_condition_is_another_run(tmp_path: Path, extra: tuple[str, str]) -> None:
     run.main(command(tmp_path, "--trials", "2"), fake)
     run.main(command(tmp_path, "--trials", "2", *extra), fake)
@@ -154,6 +156,7 @@ def test_videos(tmp_path: Path, which: str) -> None:
 
 
 BAD = {
+    "truth": (("--policy", "replay", "--demo", "blank"), "--demo blank shows none"),
     "task": (("--task", "pick_plac"), "Did you mean 'pick_place'?"),
     "policy": (("--policy", "rendom"), "Did you mean 'random'?"),
     "module": (("--policy", "no_such_module:Agent"), "no_such_module"),
@@ -218,6 +221,22 @@ def test_damaged_log_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert run.main(command(tmp_path), fake) == 2
     assert "line 1: not a trial record" in capsys.readouterr().err
     assert log.read_bytes() == before
+
+
+class BasicOnly(RandomAgent):
+    """Never learnt to write."""
+
+    domains = ("basic",)
+
+
+def test_a_domain_that_the_weights_do_not_know_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = command(tmp_path / "out", policy="test_run:BasicOnly")
+    assert run.main([*arguments, "--task", "writing"], fake) == 2
+    assert "no decoder for brand_new" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert run.main([*arguments, "--trials", "1"], fake) == 0
 
 
 class OldWorld(RandomAgent):

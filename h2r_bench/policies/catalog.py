@@ -99,6 +99,27 @@ def registered() -> Registry[AgentSpec]:
     agents: Registry[AgentSpec] = Registry("policy")
     ours = {
         "h2r": ("h2r_bench.policies.h2r.agent:H2RAgent", "Human2Robot, compact preset"),
+        "h2r_knn": (
+            "h2r_bench.policies.knn.agent:KNNAgent",
+            "h2r that follows the video of the most similar training scene, not the one shown",
+        ),
+        "h2r_no_pretrain": (
+            "h2r_bench.policies.h2r.agent:NoPretrainAgent",
+            "h2r behind a VPM at its initial parameters, which does not see the human",
+        ),
+        "h2r_no_pretrain_seeing": (
+            "h2r_bench.policies.h2r.agent:NoPretrainSeeingAgent",
+            "the same, the human let through by a Gaussian projection",
+        ),
+        "human_decoder": (
+            "h2r_bench.policies.h2r.agent:HumanDecoderAgent",
+            "h2r's decoder on ResNet18 features of the human video",
+        ),
+        "blind": ("h2r_bench.policies.h2r.agent:BlindAgent", "h2r's decoder without any video"),
+        "hand_tracker": (
+            "h2r_bench.policies.hand_tracker:HandTrackerAgent",
+            "reads the hand's pose from each frame and goes there, open loop",
+        ),
         "expert": ("h2r_bench.policies.expert:ExpertAgent", "scripted, privileged: the ceiling"),
         "replay": ("h2r_bench.policies.replay:ReplayAgent", "tracks the true hand open loop, privileged"),
         "random": ("h2r_bench.policies.random_agent:RandomAgent", "looks at nothing: the floor"),

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 FIRST_SEED = 3_000_000_000
 """Seeds of datasets lie below 2^31; those of held-out episodes begin here."""
-_ARRAYS = ("state", "action", "human_frame_index")
+_ARRAYS = ("state", "action", "hand_pose", "human_frame_index")
 
 
 def held_out(task: str, episodes: int, image_size: tuple[int, int]) -> Frames:
@@ -37,4 +37,4 @@ def frames_of(episodes: Iterable[Episode]) -> Frames:
         np.concatenate([getattr(episode, name) for episode in found]) for name in ("human", "robot")
     )
     starts = np.concatenate([[0], np.cumsum([len(episode) for episode in found])])
-    return Frames(human, robot, arrays, starts.astype(np.int64))
+    return Frames(human, robot, arrays, starts.astype(np.int64), tuple(episode.task for episode in found))

@@ -235,6 +235,7 @@ class Trainer:
         staged.mkdir(parents=True)
         tensors = {f"model.{name}": p.detach().contiguous() for name, p in self.trained.items()}
         tensors |= {f"ema.{name}": value.contiguous() for name, value in self.ema.items()}
+        tensors |= {f"buffer.{name}": b.contiguous() for name, b in self.loss.named_buffers()}
         save_file(tensors, staged / "weights.safetensors")
         torch.save([each.state_dict() for each in self.optimizers], staged / "optimizer.pt")
         progress = {"step": self.step, "seconds": self.seconds, "waited": self.waited}
@@ -253,6 +254,8 @@ class Trainer:
         for name, parameter in self.trained.items():
             parameter.copy_(tensors[f"model.{name}"])
             self.ema[name].copy_(tensors[f"ema.{name}"])
+        for name, buffer in self.loss.named_buffers():
+            buffer.copy_(tensors.get(f"buffer.{name}", buffer))
         states = torch.load(found / "optimizer.pt", weights_only=True)
         for optimizer, state in zip(self.optimizers, states, strict=True):
             optimizer.load_state_dict(state)

@@ -121,23 +121,6 @@ def second_stage(
     return model, told
 
 
-def untrained(trained: VideoPredictionModel, *, seeing: bool, seed: int) -> VideoPredictionModel:
-    """`trained` at its initial parameters, what is frozen (VAE, CLIP) as it is.
-
-    `seeing` draws the behaviour extractor's projection from a Gaussian; at zero, as it starts, the human has
-    no influence.
-    """
-    torch.manual_seed(seed)
-    model = VideoPredictionModel(trained.config, temporal=trained.temporal)
-    model.vae.load_state_dict(trained.vae.state_dict())
-    if model.config.clip is not None:
-        model.image_encoder.load_state_dict(trained.image_encoder.state_dict())
-    if seeing:
-        projection = model.behavior.projection
-        nn.init.normal_(projection.weight, std=(9 * projection.in_channels) ** -0.5)
-    return model.eval()
-
-
 def train_vpm(
     model: VideoPredictionModel, data: Path, frames: Frames, loop: Loop, objective: Objective, out: Path
 ) -> VideoPredictionModel:
