@@ -34,6 +34,8 @@ from h2r_bench.types import FloatArray
 
 ROUNDING = 1e-4
 """Slack of the checks [m, m/s]: the clock is read twice for one command."""
+HOLD_MS = 200.0
+"""By when the arm shall hold [ms]."""
 AT_REST_SPEED = 0.005
 """A tool slower than this stands [m/s]."""
 AT_REST_JOINTS = 0.02
@@ -238,15 +240,18 @@ def drive(safe: SafeArm, arm: Any, steps: int, *, look: bool = True) -> float:
 
 
 def at_rest(rows: FloatArray, since_s: float) -> dict[str, float]:
-    """When, after `since_s` [s], commanded joints and tool stood for good [ms]."""
+    """When, after `since_s` [s], commanded joints and tool stood [ms], and what was left at 200 ms."""
     after = rows[rows[:, 0] > since_s]
     speed = np.linalg.norm(np.gradient(after[:, 1:4], after[:, 0], axis=0), axis=1)
     times = 1000.0 * (after[:, 0] - since_s)
     moving, commanded = speed > AT_REST_SPEED, after[:, 4] > AT_REST_JOINTS
+    creep = after[times >= HOLD_MS, 1:4]
     return {
         "speed_before_m_s": round(float(speed[:5].mean()), 3),
         "commanded_still_ms": round(float(times[commanded].max(initial=0.0))),
         "tool_still_ms": round(float(times[moving].max(initial=0.0))),
+        "tool_speed_at_200_ms_m_s": round(float(speed[times >= HOLD_MS][0]), 3),
+        "tool_moved_after_200_ms_mm": round(1000.0 * float(np.ptp(creep, axis=0).max()), 1),
     }
 
 

@@ -226,7 +226,7 @@ class SafeArm:
         """Why nothing at all may be commanded now."""
         if self._stopped.is_set():
             return "stopped"
-        if self._needs_frames and now - self._frame_s > self.limits.timeout_s:
+        if self._needs_frames and now - self._frame_s > self._patience:
             return "no_frame"
         state = self._fresh_state(now)
         return "fault" if state.faults else None
@@ -302,11 +302,15 @@ class SafeArm:
 
     def _deadline(self) -> tuple[float, str]:
         """When the arm must be told to stand, and for want of what."""
-        patience = self.limits.timeout_s - self.limits.braking_s
-        due, kind = self._command_s + patience, "no_command"
+        due, kind = self._command_s + self._patience, "no_command"
         if self._needs_frames:
-            due, kind = min((due, kind), (self._frame_s + patience, "no_frame"))
+            due, kind = min((due, kind), (self._frame_s + self._patience, "no_frame"))
         return due, kind
+
+    @property
+    def _patience(self) -> float:
+        """How long commands and frames may stay away before the arm is told to stand [s]."""
+        return self.limits.timeout_s - self.limits.braking_s
 
     def _time_out(self, kind: str) -> None:
         locked = self._lock.acquire(timeout=self.limits.braking_s)

@@ -106,11 +106,9 @@ class FrankaArm:
         check_reachable(self.config.host)
         franky, config = self._franky, self.config
         realtime = franky.RealtimeConfig.Enforce if config.realtime else franky.RealtimeConfig.Ignore
-        factor = franky.RelativeDynamicsFactor(config.velocity, config.acceleration, config.jerk)
         with self._lock, told_errors(config.host):
             self._robot = franky.Robot(
                 config.host,
-                relative_dynamics_factor=factor,
                 default_torque_threshold=config.torque_threshold,
                 default_force_threshold=config.force_threshold,
                 realtime_config=realtime,
@@ -133,8 +131,7 @@ class FrankaArm:
         with self._lock, told_errors(self.config.host):
             robot = self._connected()
             joints = self._solve(ToolPose(np.asarray(position, float), np.asarray(rotation, float)))
-            motion = self._franky.JointMotion(joints.tolist(), return_when_finished=False)
-            robot.move(motion, asynchronous=True)
+            robot.move(self._motion_to(joints), asynchronous=True)
             self._joints = joints
         told = self._mount.to_bench(self._kinematics.forward(joints))
         return Commanded(self.clock.now(), told.position, told.rotvec, self._hand_now().wanted_open)
@@ -144,7 +141,7 @@ class FrankaArm:
         self._hand_now().grip(open_, force_n)
 
     def stop(self) -> None:
-        """Brake at once along the way."""
+        """Brake along the way, as hard as Franka allows."""
         with self._lock:
             self._joints = None
             if self._robot is None:
@@ -196,6 +193,14 @@ class FrankaArm:
         if self._hand is None:
             raise ArmError("the Franka is not connected: call connect() first")
         return self._hand
+
+    def _motion_to(self, joints: FloatArray) -> Any:
+        """A motion that ends at rest at `joints` (7,) [rad] and then holds them."""
+        config = self.config
+        factor = self._franky.RelativeDynamicsFactor(config.velocity, config.acceleration, config.jerk)
+        return self._franky.JointMotion(
+            joints.tolist(), relative_dynamics_factor=factor, return_when_finished=False
+        )
 
     def _solve(self, pose: ToolPose) -> FloatArray:
         """Joint angles (7,) [rad] for a tool pose of the bench frame, the last ones if it has none near."""
