@@ -57,6 +57,8 @@ class FrankaHand:
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout=_JOIN_S)
+        if not self._thread.is_alive():
+            self._drop()
 
     def _serve(self) -> None:
         while not self._closing.is_set():
@@ -73,7 +75,7 @@ class FrankaHand:
 
     def _reconnect(self) -> None:
         """Try once to reach the hand again; what it was doing is asked for again."""
-        self._gripper = self._running = None  # ends the old connection, the hand takes one at a time
+        self._drop()  # the hand takes one connection at a time
         with contextlib.suppress(Exception):
             self._gripper = self._connect()
             self._wanted = self._wanted or self._under_way
@@ -88,6 +90,14 @@ class FrankaHand:
     def quiet(self) -> AbstractContextManager[Any]:
         """While it is entered the hand is asked nothing."""
         return self._attending
+
+    def _drop(self) -> None:
+        """End the connection, once what runs in the driver's own thread has come to its end."""
+        if self._running is not None:
+            with contextlib.suppress(Exception):  # it ended badly: it has ended
+                self._running.wait(_JOIN_S)
+        self._running = None
+        self._gripper = None
 
     def _idle(self) -> bool:
         return self._running is None or bool(self._running.wait(0.0))
