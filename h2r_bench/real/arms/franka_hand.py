@@ -12,6 +12,8 @@ _LOOK_S = 0.04
 """How often the opening is read [s]."""
 _JOIN_S = 3.0
 """How long the thread may take to end [s]; libfranka gives up on a silent hand after one second."""
+_BUSY: list[Any] = []
+"""Hands let go in the middle of a command: freed then, they would take the process with them."""
 
 
 class FrankaHand:
@@ -50,6 +52,8 @@ class FrankaHand:
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout=_JOIN_S)
+        if self._thread.is_alive() or not (self._running is None or self._running.wait(_JOIN_S)):
+            _BUSY.append(self._gripper)
 
     def _serve(self) -> None:
         while not self._closing.is_set():
