@@ -14,6 +14,8 @@ _LOOK_S = 0.04
 """How often the opening is read [s]."""
 _JOIN_S = 3.0
 """How long the thread may take to end [s]; libfranka gives up on a silent hand after one second."""
+_BUSY: list[Any] = []
+"""Hands let go in the middle of a command: freed then, they would take the process with them."""
 
 
 class FrankaHand:
@@ -57,7 +59,9 @@ class FrankaHand:
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout=_JOIN_S)
-        if not self._thread.is_alive():
+        if self._thread.is_alive():
+            _BUSY.append(self._gripper)
+        else:
             self._drop()
 
     def _serve(self) -> None:
@@ -92,10 +96,12 @@ class FrankaHand:
         return self._attending
 
     def _drop(self) -> None:
-        """End the connection, once what runs in the driver's own thread has come to its end."""
-        if self._running is not None:
-            with contextlib.suppress(Exception):  # it ended badly: it has ended
-                self._running.wait(_JOIN_S)
+        """End the connection, unless the driver's own thread still uses it."""
+        ended = self._running is None
+        with contextlib.suppress(Exception):  # what ended badly has ended as well, but who knows
+            ended = ended or bool(self._running.wait(_JOIN_S))
+        if not ended:
+            _BUSY.append(self._gripper)
         self._running = None
         self._gripper = None
 
