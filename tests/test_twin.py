@@ -24,7 +24,7 @@ HIGH = np.array([0.5, 0.0, 0.25])
 
 @pytest.fixture(scope="module")
 def arm() -> Iterator[Any]:
-    made: Any = make_arm("twin", options={"lockstep": "true", "speed": "0"})
+    made: Any = make_arm("twin", options={"lockstep": "true"})
     made.connect()
     yield made
     made.close()
@@ -114,7 +114,7 @@ def test_frames_carry_the_simulated_time_and_can_freeze(arm: Any) -> None:
 @pytest.mark.skipif(gl.configure() in gl.OFF, reason="no OpenGL to draw with")
 def test_the_guided_calibration_runs_by_itself(tmp_path: Path) -> None:
     out = tmp_path / "calibration.json"
-    options = ["--arm", "twin", "--arm-option", "lockstep=true", "--arm-option", "speed=0"]
+    options = ["--arm", "twin", "--arm-option", "lockstep=true"]
     assert calibrate.main([*options, "--out", str(out)]) == 0
     mount = json.loads(out.read_text())["fit"]["mount"]
     np.testing.assert_allclose(list(mount.values()), 0.0, atol=0.01)

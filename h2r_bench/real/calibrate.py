@@ -40,6 +40,8 @@ PLACES = ((0.42, -0.12, 0.15), (0.42, 0.12, 0.15), (0.56, -0.12, 0.10), (0.56, 0
 """Where the gripper is looked at [m], robot base frame."""
 GRIP_S = 5.0
 """How long opening or closing may take [s]."""
+STILL_S = 0.5
+"""How long an arm that has arrived is given to stand still [s]."""
 NEARLY = 0.05
 """Open and closed mean within this share of the opening."""
 JOG = {"w": (0, 1), "s": (0, -1), "a": (1, 1), "d": (1, -1), "r": (2, 1), "f": (2, -1)}
@@ -152,7 +154,7 @@ def touch_by_itself(safe: SafeArm, number: int, mark: FloatArray) -> FloatArray:
     above, on = mark + UP * HOVER, mark + UP * FINGER_TIP_BELOW_TOOL
     safe.move_to(above, np.zeros(3), speed=0.2)
     safe.move_to(on, np.zeros(3), speed=0.05)
-    safe.clock.sleep_until(safe.clock.now() + 0.5)
+    safe.clock.sleep_until(safe.clock.now() + STILL_S)
     place = safe.read_state().position
     safe.move_to(above, np.zeros(3), speed=0.1)
     return place
@@ -217,6 +219,9 @@ def look_at_gripper(
     for place in np.array(PLACES):
         goal = to_arm(ToolPose(place, np.zeros(3)))
         safe.move_to(goal.position, goal.rotvec, speed=0.2)
+        safe.clock.sleep_until(
+            safe.clock.now() + STILL_S
+        )  # nothing but the fingers may move between pictures
         pictures = []
         for open_ in (True, False):
             grip_and_wait(safe, open_=open_)

@@ -89,7 +89,7 @@ class Arm(Protocol):
     """What its times are told by."""
 
     def connect(self) -> None:
-        """Reach the arm and make it ready to move; nothing moves yet."""
+        """Reach the arm, anew where it was reached before, and make it ready; nothing moves yet."""
 
     def read_state(self) -> ArmState:
         """Where the tool is now."""

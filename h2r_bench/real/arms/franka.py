@@ -29,6 +29,10 @@ COMMAND_PORT = 1337
 """Where a Franka listens for libfranka."""
 CONNECT_SECONDS = 3.0
 """How long an address may take to answer [s]."""
+END_S, LOOK_S = 5.0, 0.02
+"""How long a motion may take to end when the arm is let go, and how often that is looked at [s]."""
+_RUNNING: list[Any] = []
+"""Drivers whose motion would not end: freed in the middle of one they would take the process with them."""
 READ_ATTEMPTS = 4
 """How often a state is asked for before the arm counts as lost."""
 TICK_S = 0.001
@@ -102,7 +106,8 @@ class FrankaArm:
         """The last joint target (7,) [rad], None when the arm stands."""
 
     def connect(self) -> None:
-        """Reach arm and hand; clears errors of a previous session. Raises ArmError."""
+        """Reach arm and hand, anew where they were; clears errors of before. Raises ArmError."""
+        self.close()  # a control box talks to one driver at a time
         check_reachable(self.config.host)
         franky, config = self._franky, self.config
         realtime = franky.RealtimeConfig.Enforce if config.realtime else franky.RealtimeConfig.Ignore
@@ -157,11 +162,21 @@ class FrankaArm:
                 return
             with contextlib.suppress(ArmError):
                 self.stop()
-            with contextlib.suppress(Exception):  # whatever was wrong, it is over
-                self._robot.join_motion(1.0)
             if self._hand is not None:
                 self._hand.close()
+            if not self._ended():
+                _RUNNING.append(self._robot)
             self._robot = self._hand = None
+
+    def _ended(self) -> bool:
+        """Wait for the motion to come to its end; whether it did."""
+        until = time.monotonic() + END_S
+        try:
+            while self._robot.is_in_control and time.monotonic() < until:
+                self.clock.sleep_until(self.clock.now() + LOOK_S)
+            return bool(self._robot.join_motion(END_S))
+        except Exception:  # it ended badly, and has been told
+            return not self._robot.is_in_control
 
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:

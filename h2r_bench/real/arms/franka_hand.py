@@ -14,6 +14,8 @@ _LOOK_S = 0.04
 """How often the opening is read [s]."""
 _JOIN_S = 3.0
 """How long the thread may take to end [s]; libfranka gives up on a silent hand after one second."""
+_BUSY: list[Any] = []
+"""Hands let go in the middle of a command: freed then, they would take the process with them."""
 
 
 class FrankaHand:
@@ -57,6 +59,10 @@ class FrankaHand:
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout=_JOIN_S)
+        if self._thread.is_alive():
+            _BUSY.append(self._gripper)
+        else:
+            self._drop()
 
     def _serve(self) -> None:
         while not self._closing.is_set():
@@ -73,7 +79,7 @@ class FrankaHand:
 
     def _reconnect(self) -> None:
         """Try once to reach the hand again; what it was doing is asked for again."""
-        self._gripper = self._running = None  # ends the old connection, the hand takes one at a time
+        self._drop()  # the hand takes one connection at a time
         with contextlib.suppress(Exception):
             self._gripper = self._connect()
             self._wanted = self._wanted or self._under_way
@@ -88,6 +94,16 @@ class FrankaHand:
     def quiet(self) -> AbstractContextManager[Any]:
         """While it is entered the hand is asked nothing."""
         return self._attending
+
+    def _drop(self) -> None:
+        """End the connection, unless the driver's own thread still uses it."""
+        ended = self._running is None
+        with contextlib.suppress(Exception):  # what ended badly has ended as well, but who knows
+            ended = ended or bool(self._running.wait(_JOIN_S))
+        if not ended:
+            _BUSY.append(self._gripper)
+        self._running = None
+        self._gripper = None
 
     def _idle(self) -> bool:
         return self._running is None or bool(self._running.wait(0.0))

@@ -86,7 +86,8 @@ class LeRobotArm:
         self._loop: ServoLoop | None = None
 
     def connect(self) -> None:
-        """Reach the robot, which must be calibrated. Raises ArmError."""
+        """Reach the robot, anew where it was; it must be calibrated. Raises ArmError."""
+        self.close()
         with self._lock, _told_errors(self.name):
             if not self._robot.is_connected:
                 self._robot.connect(calibrate=False)

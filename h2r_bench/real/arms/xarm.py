@@ -84,7 +84,8 @@ class XArm:
         self._opening, self._opening_s = 1.0, -math.inf
 
     def connect(self) -> None:
-        """Reach the arm, set its fence, enter servo mode. Raises ArmError."""
+        """Reach the arm, anew where it was; set its fence, enter servo mode. Raises ArmError."""
+        self.close()
         with self._lock:
             try:
                 self._arm = self._make(self.config.host, is_radian=True)

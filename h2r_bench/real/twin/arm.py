@@ -13,8 +13,8 @@ from h2r_bench.real.arms.franka import FrankaArm, FrankaConfig, import_franky
 from h2r_bench.real.twin.client import TwinClient, TwinClock
 from h2r_bench.types import FloatArray
 
-START_SECONDS = 60.0
-"""How long a twin may take to start [s]."""
+START_SECONDS = 180.0
+"""How long a twin may take to start on a busy machine [s]."""
 
 
 @dataclass(frozen=True)
