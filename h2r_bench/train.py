@@ -19,7 +19,7 @@ import tyro
 from h2r_bench.datasets import EpisodeStore
 from h2r_bench.policies.h2r.config import FeatureConfig, Start, to_json
 from h2r_bench.policies.h2r.landing import Report
-from h2r_bench.policies.h2r.pretrained import Sources
+from h2r_bench.policies.h2r.pretrained import PretrainedSources
 from h2r_bench.policies.h2r.untrained import untrained
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.ruler import off_by
@@ -89,7 +89,7 @@ class TrainVPM:
     """Sizes of the model (stage 1; stage 2 takes them from `--init`, and `--sd` brings its own)."""
     image_size: tuple[int, int] | None = None
     """Width and height of the videos, if not those of the preset or of `--init` [pixels]."""
-    sources: tyro.conf.OmitArgPrefixes[Sources] = field(default_factory=Sources)
+    sources: tyro.conf.OmitArgPrefixes[PretrainedSources] = field(default_factory=PretrainedSources)
     objective: tyro.conf.OmitArgPrefixes[Objective] = field(default_factory=Objective)
     loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
