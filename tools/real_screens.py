@@ -1,7 +1,7 @@
 """The pictures of docs/real.md, made by a session in the twin: `python tools/real_screens.py`.
 
-Needs the extra `real` and OpenGL. Everything on the screens is printed by the commands themselves; the arm and
-what the camera sees are the twin's, and a script answers in the operator's place.
+Needs the extra `real` and OpenGL. Everything on the screens is printed by the commands themselves; the arm
+and what the camera sees are the twin's, and a script answers in the operator's place.
 """
 
 from __future__ import annotations
