@@ -3,13 +3,15 @@ SHELL := /bin/bash
 VENV  := .venv
 BIN   := $(VENV)/bin
 
-.PHONY: help run test lint setup bench
+.PHONY: help run test regression lint setup bench report
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run    set up, then three trials of the h2r agent on instance_gen"
 	@echo "make test   set up with everything the tests need, then lint, type-check and test"
+	@echo "make regression  every task with every shipped agent against its goldens (minutes)"
 	@echo "make lint   ruff and mypy only"
+	@echo "make report the leaderboard and, in build/site, the HTML report of results/"
 	@echo "make bench  what a step costs beyond bare physics and rendering"
 	@echo "make setup  only set up .venv/"
 
@@ -19,6 +21,9 @@ run: $(VENV)/.ready-run
 test: lint
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
 
+regression: $(VENV)/.ready-test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m regression
+
 lint: $(VENV)/.ready-test
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -26,6 +31,9 @@ lint: $(VENV)/.ready-test
 
 bench: $(VENV)/.ready-run
 	$(BIN)/python benchmarks/step_overhead.py
+
+report: $(VENV)/.ready-test
+	$(BIN)/python -m h2r_bench.report --site build/site
 
 setup: $(VENV)/.ready-run
 

@@ -51,7 +51,7 @@ def main() -> None:
         begun = time.perf_counter()
         batch = next(loader)
         got = time.perf_counter()
-        model.loss(batch["human"], latents[:, 0], latents, generator).backward()
+        model.loss(batch["human"], batch["robot"][:, 0], latents[:, 0], latents, generator).backward()
         waits.append(got - begun)
         steps.append(time.perf_counter() - begun)
     report = {

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 class ChunkPlayer:
     """Plays the newest chunk by the step, not by the count of calls."""
 
-    def __init__(self, execute: int) -> None:
-        """A new chunk is due every `execute` control steps."""
+    def __init__(self, execute: int | None) -> None:
+        """A new chunk is due every `execute` control steps; None: when half of the last one is used up."""
         self._execute = execute
         self._asked: int | None = None
         self._made_at = 0
@@ -31,7 +31,9 @@ class ChunkPlayer:
 
     def due(self, step: int) -> bool:
         """Whether a new chunk shall be asked for at `step`."""
-        return self._asked is None or step >= self._asked + self._execute
+        if self._asked is None or self._actions is None:
+            return self._asked is None
+        return step >= self._asked + (self._execute or max(1, len(self._actions) // 2))
 
     def asked(self, step: int) -> None:
         """A chunk was asked for with the observation of `step`."""
@@ -40,6 +42,10 @@ class ChunkPlayer:
     def put(self, made_at: int, actions: Float32Array) -> None:
         """The chunk (n, 7) made from the observation of step `made_at`, for then and later, has arrived."""
         self._made_at, self._actions = made_at, actions
+
+    def used_up(self, step: int) -> bool:
+        """Whether the newest chunk says nothing of `step` any more."""
+        return self._actions is None or step - self._made_at >= len(self._actions)
 
     def action(self, step: int) -> Float32Array | None:
         """The action (7,) for `step`, the chunk's last one beyond its end; None before the first chunk."""
@@ -68,7 +74,7 @@ class LateAgent:
         """Delay `agent` by `delay` control steps."""
         self.agent, self.delay = agent, delay
         self._late: deque[tuple[int, Float32Array]] = deque()
-        self._player = ChunkPlayer(1)
+        self._player = ChunkPlayer(None)
         self._step = 0
         self._inner: Any = None
 
@@ -80,7 +86,7 @@ class LateAgent:
         """Start a trial."""
         self.agent.reset(demonstration, instruction, seed)
         self._late.clear()
-        self._player = ChunkPlayer(getattr(self.agent, "execute", 1))
+        self._player = ChunkPlayer(getattr(self.agent, "execute", None))
         self._step, self._inner = 0, None
 
     def predict(

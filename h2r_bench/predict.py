@@ -24,9 +24,11 @@ from rich.progress import track
 from h2r_bench.datasets.video import write_video
 from h2r_bench.metrics import Likeness, likeness
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
-from h2r_bench.types import CONTROL_HZ, Episode, UInt8Array
+from h2r_bench.ruler import Ruler, load_ruler, off_by
+from h2r_bench.types import CONTROL_HZ, Episode, Float32Array, FloatArray, UInt8Array
 
 STAYS = "first frame stays"
+TRUTH = "true video"
 COLUMNS = 6
 """Moments of the picture."""
 _MARGIN = 92
@@ -49,6 +51,8 @@ class PredictConfig:
     """Where the clip begins, as a share of the episode."""
     weights: Path | None = None
     """Folder of a VPM or an agent, instead of the shipped one."""
+    ruler: Path | None = None
+    """Run of a ruler (`train ruler`): also measure where the predictions show the gripper."""
     out: Path = Path("runs/predict")
     """Folder of picture, film and figures."""
 
@@ -69,6 +73,8 @@ class Imagined:
     """Shape (T, H, W, 3)."""
     robot: UInt8Array
     """Shape (T, H, W, 3): the truth."""
+    state: Float32Array
+    """Shape (T, 10): the robot's true states."""
     predicted: dict[int, UInt8Array]
     """Number of denoising steps to a clip (T, H, W, 3)."""
 
@@ -92,14 +98,53 @@ def imagine(model: VideoPredictionModel, episode: Episode, config: PredictConfig
         count: model.generate(human, reference, torch.Generator().manual_seed(config.seed), count)[0].numpy()
         for count in config.steps
     }
-    return Imagined(episode.human[steps], episode.robot[steps], predicted)
+    return Imagined(episode.human[steps], episode.robot[steps], episode.state[steps], predicted)
 
 
-def measure(imagined: Imagined) -> dict[str, Likeness]:
-    """Each prediction, and the one that nothing moves, against the truth."""
+@dataclass(frozen=True)
+class Measured:
+    """A predicted clip beside the true one."""
+
+    likeness: Likeness
+    off_px: FloatArray
+    """Shape (T,): how far from its place the gripper is seen [pixels]; empty without a ruler."""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """A way of predicting, over all clips."""
+
+    psnr: float
+    """Mean peak signal-to-noise ratio [dB]."""
+    ssim: float
+    """Mean structural similarity."""
+    off_px: float | None
+    """Median distance between where the gripper is seen and where it is [pixels]; None without a ruler."""
+
+
+def measure(imagined: Imagined, ruler: Ruler | None = None) -> dict[str, Measured]:
+    """Each prediction, and the one that nothing moves, against the truth; with a ruler also the truth."""
     stays = np.repeat(imagined.robot[:1], len(imagined.robot), axis=0)
     clips = {name: clip for name, clip in imagined.rows.items() if name not in ("human", "robot")}
-    return {name: likeness(clip, imagined.robot) for name, clip in {**clips, STAYS: stays}.items()}
+    clips[STAYS] = stays
+    if ruler is not None:
+        clips[TRUTH] = imagined.robot
+    return {name: _measured(clip, imagined, ruler) for name, clip in clips.items()}
+
+
+def _measured(clip: UInt8Array, imagined: Imagined, ruler: Ruler | None) -> Measured:
+    off = np.zeros(0) if ruler is None else off_by(ruler, clip, imagined.state)
+    return Measured(likeness(clip, imagined.robot), off)
+
+
+def summary(found: Sequence[Measured]) -> Figures:
+    """The figures of one way of predicting over several clips."""
+    off = np.concatenate([each.off_px for each in found])
+    return Figures(
+        float(np.mean([each.likeness.psnr for each in found])),
+        float(np.mean([each.likeness.ssim for each in found])),
+        float(np.median(off)) if len(off) else None,
+    )
 
 
 def picture(imagined: Imagined) -> UInt8Array:
@@ -121,33 +166,32 @@ def film(imagined: Imagined) -> UInt8Array:
     return np.concatenate(list(imagined.rows.values()), axis=2)
 
 
-def predict(config: PredictConfig) -> dict[str, Likeness]:
-    """Imagine, write picture, film and figures of the first episode, and return the mean figures."""
+def predict(config: PredictConfig) -> dict[str, Figures]:
+    """Imagine, write picture and film of the first episode and the figures of all, and return these."""
     from h2r_bench.envs.recording import record_episode
 
     model = load(config.weights)
-    found: list[dict[str, Likeness]] = []
+    ruler = load_ruler(config.ruler) if config.ruler else None
+    found: list[dict[str, Measured]] = []
     seeds = range(config.seed, config.seed + config.episodes)
     for seed in track(seeds, "imagining", console=Console(stderr=True)):
         episode = record_episode(config.task, seed, image_size=model.config.image_size)
         imagined = imagine(model, episode, config)
-        found.append(measure(imagined))
+        found.append(measure(imagined, ruler))
         if seed == config.seed:
             write(config.out / f"{config.task}_{seed}", imagined)
-    means = {name: _mean([each[name] for each in found]) for name in found[0]}
+    figures = {name: summary([each[name] for each in found]) for name in found[0]}
     record = {"task": config.task, "seed": config.seed, "episodes": config.episodes}
-    figures = {name: asdict(value) for name, value in means.items()}
-    (config.out / f"{config.task}_{config.seed}.json").write_text(
-        json.dumps({**record, **figures}, indent=1) + "\n"
-    )
-    return means
+    record |= {name: asdict(value) for name, value in figures.items()}
+    (config.out / f"{config.task}_{config.seed}.json").write_text(json.dumps(record, indent=1) + "\n")
+    return figures
 
 
 def load(weights: Path | None) -> VideoPredictionModel:
     """The VPM in folder `weights`; the shipped one without."""
-    from h2r_bench.policies.h2r.agent import SHIPPED
+    from h2r_bench.policies.h2r.agent import H2RAgent
 
-    return VideoPredictionModel.load(weights or SHIPPED)
+    return VideoPredictionModel.load(weights or H2RAgent.folder())
 
 
 def write(stem: Path, imagined: Imagined) -> None:
@@ -157,24 +201,19 @@ def write(stem: Path, imagined: Imagined) -> None:
     write_video(stem.with_suffix(".mp4"), film(imagined), CONTROL_HZ)
 
 
-def _mean(values: Sequence[Likeness]) -> Likeness:
-    return Likeness(
-        float(np.mean([value.psnr for value in values])), float(np.mean([value.ssim for value in values]))
-    )
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     try:
         config = tyro.cli(PredictConfig, prog="python -m h2r_bench.predict", description=__doc__, args=argv)
-        means = predict(config)
+        figures = predict(config)
     except (ValueError, RuntimeError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         return 130
-    for name, value in means.items():
-        print(f"{name:18}  PSNR {value.psnr:5.2f} dB  SSIM {value.ssim:.3f}")
+    for name, value in figures.items():
+        gripper = "" if value.off_px is None else f"  gripper off by {value.off_px:.1f} px"
+        print(f"{name:18}  PSNR {value.psnr:5.2f} dB  SSIM {value.ssim:.3f}{gripper}")
     print(config.out / f"{config.task}_{config.seed}.png")
     return 0
 

@@ -18,13 +18,16 @@ Ours are sent only to servers whose metadata asks for them: `{"h2r_bench": {"wan
 | `h2r_bench/seed` | at the start | int | seed of the trial: all randomness follows from it |
 | `h2r_bench/demonstration` | at the start | uint8 (T, H, W, 3) | the whole human video |
 | `h2r_bench/rate_hz` | at the start | float | its frames per second [Hz] |
+| `h2r_bench/plan_step` | on an arm | int | answer with the whole chunk for the steps from this one on |
 
 Other entries of that metadata, all optional: `needs_images` (bool), `image_size` (width and height [pixels]),
-`weights` (a hash), `world` (version that the weights were trained on).
+`weights` (a hash), `world` (version that the weights were trained on), `execute` (control steps after which a
+new chunk is wanted).
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,12 +58,14 @@ EPISODE_START = "h2r_bench/episode_start"
 SEED = "h2r_bench/seed"
 DEMONSTRATION = "h2r_bench/demonstration"
 RATE_HZ = "h2r_bench/rate_hz"
-EXTRA_KEYS = (HUMAN_CLIP, EPISODE_START, SEED, DEMONSTRATION, RATE_HZ)
+PLAN_STEP = "h2r_bench/plan_step"
+EXTRA_KEYS = (HUMAN_CLIP, EPISODE_START, SEED, DEMONSTRATION, RATE_HZ, PLAN_STEP)
 
 MAX_HORIZON = 1000
 """Longest chunk of actions that is believed [control steps]."""
 MAX_SEED = 2**63 - 1
 MAX_RATE_HZ = 1000.0
+_HASH = re.compile(r"[A-Za-z0-9_.+-]{0,64}")
 
 
 @dataclass(frozen=True)
@@ -77,11 +82,14 @@ class ServerInfo:
     """Hash of its weights; empty if unknown."""
     world: int | None = None
     """World version that the weights were trained on, if known."""
+    execute: int | None = None
+    """Control steps after which a new chunk is wanted, if it predicts chunks."""
 
     def to_metadata(self) -> dict[str, Any]:
         """The metadata message."""
         known = {name: value for name, value in vars(self).items() if value not in (None, "")}
-        return {NAMESPACE: {**known, "wants": list(self.wants)}}
+        lists = {name: list(value) for name, value in known.items() if isinstance(value, tuple)}
+        return {NAMESPACE: known | lists}
 
     @classmethod
     def from_metadata(cls, metadata: Any) -> ServerInfo:
@@ -95,8 +103,9 @@ class ServerInfo:
             wants=tuple(key for key in EXTRA_KEYS if key in _entry(ours, "wants", list, [])),
             needs_images=_entry(ours, "needs_images", bool, True),
             image_size=_image_size(ours),
-            weights=_entry(ours, "weights", str, ""),
+            weights=_weights(ours),
             world=_entry(ours, "world", int, None),
+            execute=_execute(ours),
         )
 
 
@@ -112,6 +121,8 @@ class Request:
     seed: int
     demonstration: Demonstration
     """The whole video; without one the clip, and without that no frames."""
+    plan_step: int | None = None
+    """The step for which a whole chunk is asked; None for the next action."""
 
 
 def request_message(
@@ -121,9 +132,12 @@ def request_message(
     seed: int,
     demonstration: Demonstration | None,
     wants: tuple[str, ...],
+    plan_step: int | None = None,
 ) -> dict[str, Any]:
     """The request for an action: openpi's keys, and those of ours that the server `wants`."""
     extras: dict[str, Any] = {EPISODE_START: start}
+    if plan_step is not None:
+        extras[PLAN_STEP] = plan_step
     if "human_clip" in observation:
         extras[HUMAN_CLIP] = np.asarray(observation["human_clip"])
     if start:
@@ -155,6 +169,7 @@ def read_request(message: Any) -> Request:
         _entry(message, EPISODE_START, bool, False),
         seed,
         _demonstration(message, observation.get("human_clip"), prompt),
+        _plan_step(message),
     )
 
 
@@ -186,6 +201,27 @@ def _entry(fields: Mapping[Any, Any], key: str, kind: type, default: Any) -> Any
     if key in fields and type(value) is not kind:
         raise WireError(f"{key} must be {kind.__name__}, got {type(value).__name__}")
     return value
+
+
+def _weights(fields: Mapping[Any, Any]) -> str:
+    weights: str = _entry(fields, "weights", str, "")
+    if not _HASH.fullmatch(weights):
+        raise WireError(f"weights is a hash of at most 64 letters and digits, got {weights!r:.60}")
+    return weights
+
+
+def _execute(fields: Mapping[Any, Any]) -> int | None:
+    steps: int | None = _entry(fields, "execute", int, None)
+    if steps is not None and not 1 <= steps <= MAX_HORIZON:
+        raise WireError(f"execute is a number of control steps, 1..{MAX_HORIZON}, got {steps}")
+    return steps
+
+
+def _plan_step(fields: Mapping[Any, Any]) -> int | None:
+    step: int | None = _entry(fields, PLAN_STEP, int, None)
+    if step is not None and not 0 <= step <= MAX_SEED:
+        raise WireError(f"{PLAN_STEP} lies in 0..2^63-1, got {step}")
+    return step
 
 
 def _image_size(fields: Mapping[Any, Any]) -> tuple[int, int] | None:

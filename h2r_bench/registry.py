@@ -6,7 +6,7 @@ import difflib
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 T = TypeVar("T")
 
@@ -15,9 +15,15 @@ class UnknownNameError(ValueError):
     """A name nobody registered; the message lists the valid ones and suggests the nearest."""
 
     def __init__(self, kind: str, name: str, valid: list[str]) -> None:
-        near = difflib.get_close_matches(name, valid, n=1, cutoff=0.5)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"Unknown {kind} {name!r}.{hint} Valid {kind} names: {', '.join(valid)}.")
+        super().__init__(
+            f"Unknown {kind} {name!r}.{nearest(name, valid)} Valid {kind} names: {', '.join(valid)}."
+        )
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """A hint at the nearest valid name, to go behind a full stop; empty when none is near."""
+    near = difflib.get_close_matches(name, list(valid), n=1, cutoff=0.5)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 class Registry(Generic[T]):

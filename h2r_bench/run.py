@@ -35,7 +35,7 @@ from h2r_bench.trials import (
     video_path,
     weights_of,
 )
-from h2r_bench.types import CONTROL_HZ, Agent
+from h2r_bench.types import CONTROL_HZ, Agent, Demo
 from h2r_bench.video import TrialVideo
 
 INTERRUPTED = 130
@@ -65,8 +65,9 @@ class RunConfig:
     """Who says what to do: the scene itself, or only the video and the words."""
     shift: float = 0.0
     """Layout shift between the human's and the robot's scene [cm]; official values are 0, 2 and 4."""
-    demo: Literal["matched"] = "matched"
-    """How the demonstration relates to the scene."""
+    demo: Demo = "matched"
+    """What is shown: the demonstration of the scene, or a control: one of another task, black frames, the
+    true one backwards, its first frame only, or (`--cue video`) another goal of the same scene."""
     video: Literal["none", "failures", "all"] = "none"
     """Which trials to film, human and robot side by side."""
     out: Path = Path("runs")
@@ -98,7 +99,12 @@ def make_env(config: RunConfig, agent: Agent) -> Any:
     if not getattr(agent, "needs_images", True) and config.video == "none":
         options["obs"] = "state"
     return TabletopEnv(
-        task=config.task, cue=config.cue, shift_cm=config.shift, render_mode="rgb_array", **options
+        task=config.task,
+        cue=config.cue,
+        shift_cm=config.shift,
+        demo=config.demo,
+        render_mode="rgb_array",
+        **options,
     )
 
 
@@ -159,9 +165,12 @@ def prepare(config: RunConfig, options: Any = None) -> tuple[RunConfig, Agent]:
     except (ValueError, gl.GLUnavailableError) as error:
         raise InputError(str(error)) from None
     try:
-        return config, delayed(spec.load(config.weights, options), config.latency // STEP_MS)
+        agent = delayed(spec.load(config.weights, options), config.latency // STEP_MS)
     except (OSError, ValueError, ImportError) as error:
         raise InputError(f"cannot load {config.policy}: {one_line(error)}") from None
+    check_domain(config, agent)
+    check_truth(config, agent)
+    return config, agent
 
 
 def resolve_names(config: RunConfig) -> tuple[RunConfig, AgentSpec]:
@@ -198,6 +207,26 @@ def check_name(config: RunConfig) -> None:
         raise InputError(f"--name is up to 64 letters, digits and any of _ . + -, got {config.name!r}")
     if config.name in AGENTS.names() and config.name != config.policy:
         raise InputError(f"--name {config.name}: that is another agent's name")
+
+
+def check_domain(config: RunConfig, agent: Agent) -> None:
+    """Raise InputError when the agent says which training domains it knows, and the task's is not one."""
+    from h2r_bench.envs.tasks import TASKS
+
+    domain, known = TASKS.get(config.task).domain, getattr(agent, "domains", None)
+    if known is not None and domain not in known:
+        raise InputError(
+            f"{config.policy} has no decoder for {config.task}, which is of the training domain {domain}; "
+            f"its weights know {', '.join(known)}. docs/training.md says how to train one"
+        )
+
+
+def check_truth(config: RunConfig, agent: Agent) -> None:
+    """Raise InputError when the agent tracks the true hand and there is none in what is shown."""
+    from h2r_bench.envs.demo_controls import CONTROLS
+
+    if getattr(agent, "needs_truth", False) and not CONTROLS.get(config.demo).keeps_truth:
+        raise InputError(f"{config.policy} tracks the true hand, and --demo {config.demo} shows none")
 
 
 def check_writable(log: Path) -> None:
@@ -299,7 +328,7 @@ def filmed_trial(config: RunConfig, env: Any, agent: Agent, condition: Condition
     video = TrialVideo()
     record = run_trial(env, agent, condition, trial, watch=video.add)
     if len(video) and (config.video == "all" or not record.success):
-        video.save(video_path(config.out, config.task, config.recorded_as, trial))
+        video.save(video_path(config.out, condition, trial))
     return record
 
 

@@ -27,13 +27,14 @@ from h2r_bench.protocol import (
     DEMONSTRATION,
     EPISODE_START,
     HUMAN_CLIP,
+    PLAN_STEP,
     RATE_HZ,
     SEED,
     SERVER_TIMING,
     ServerInfo,
     read_request,
 )
-from h2r_bench.types import ACTION_DIM, Agent, PrivilegedAgent
+from h2r_bench.types import ACTION_DIM, Agent, ChunkAgent, PrivilegedAgent
 
 if TYPE_CHECKING:
     from h2r_bench.types import Float32Array
@@ -56,6 +57,8 @@ class Session:
     def act(self, message: Any) -> Float32Array:
         """The answer to a request: the agent's next action as a chunk of one, shape (1, 7).
 
+        A client that asks for a plan gets the whole chunk (n, 7) of an agent that predicts chunks.
+
         Raises:
             WireError: the request makes no sense.
             ValueError: the agent needs something that the request lacks.
@@ -68,6 +71,8 @@ class Session:
             self.agent.reset(request.demonstration, request.prompt, request.seed)
             self._state, self._started = None, True
         try:
+            if request.plan_step is not None and isinstance(self.agent, ChunkAgent):
+                return self.agent.plan(request.observation, request.plan_step)
             action, self._state = self.agent.predict(
                 request.observation, self._state, np.array([start]), deterministic=True
             )
@@ -82,7 +87,8 @@ class AgentPool:
     def __init__(self, make: Callable[[], Agent], limit: int) -> None:
         """Make agents with `make`, at most `limit` of them; the first is made now.
 
-        Raises ValueError for privileged agents: they need the simulator itself, which no client can send.
+        Raises ValueError for privileged agents, which need the simulator itself, and for agents that say of
+        themselves what no client understands.
         """
         self._make = make
         self._lock = threading.Lock()
@@ -90,7 +96,8 @@ class AgentPool:
         if isinstance(self._free[0], PrivilegedAgent):
             raise ValueError("a privileged agent cannot be served: it needs the simulator itself")
         self._room = threading.Semaphore(limit)
-        self.info = describe(self._free[0])
+        # Read as clients will, so that an agent with an odd `weights_hash` or `image_size` is noticed here.
+        self.info = ServerInfo.from_metadata(describe(self._free[0]).to_metadata())
 
     @contextmanager
     def lend(self) -> Iterator[Agent | None]:
@@ -185,12 +192,14 @@ def needs_images(agent: Agent) -> bool:
 def describe(agent: Agent) -> ServerInfo:
     """What a server of `agent` says of itself."""
     film = (HUMAN_CLIP,) if needs_images(agent) else ()
+    plans = (PLAN_STEP,) if isinstance(agent, ChunkAgent) else ()
     return ServerInfo(
-        wants=(*film, EPISODE_START, SEED, DEMONSTRATION, RATE_HZ),
+        wants=(*film, EPISODE_START, SEED, DEMONSTRATION, RATE_HZ, *plans),
         needs_images=needs_images(agent),
         image_size=getattr(agent, "image_size", None),
         weights=str(getattr(agent, "weights_hash", "")),
         world=getattr(agent, "world", None),
+        execute=agent.execute if isinstance(agent, ChunkAgent) else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|probe|pack ...`.
+"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|hand|scene|knn|probe|ruler|pack ...`.
 
 Every run writes its resolved settings (`run.json`), its loss (`loss.jsonl`) and checkpoints into `--out`; the
 same command goes on where an interrupted run stopped.
@@ -6,26 +6,49 @@ same command goes on where an interrupted run stopped.
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import tyro
-from rich.console import Console
-from rich.progress import Progress
 
-from h2r_bench.policies.h2r.config import PRESETS, H2RConfig, to_json
+from h2r_bench.datasets import EpisodeStore
+from h2r_bench.policies.h2r.config import FeatureConfig, Start, to_json
+from h2r_bench.policies.h2r.landing import Report
+from h2r_bench.policies.h2r.pretrained import PretrainedSources
+from h2r_bench.policies.h2r.untrained import untrained
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
-from h2r_bench.registry import UnknownNameError
-from h2r_bench.training.decoder import train_decoder
-from h2r_bench.training.frames import Frames, load_frames
+from h2r_bench.ruler import off_by
+from h2r_bench.training.commands import (
+    BuildKNN,
+    Pack,
+    TrainDecoder,
+    TrainHand,
+    TrainScene,
+    run_decoder,
+    run_hand,
+    run_knn,
+    run_pack,
+    run_scene,
+)
+from h2r_bench.training.held_out import held_out
+from h2r_bench.training.inputs import open_frames, preset
 from h2r_bench.training.loop import Loop, TrainingStoppedError
-from h2r_bench.training.pack import pack
-from h2r_bench.training.probe import probe_vpm
+from h2r_bench.training.probe import probe_features
 from h2r_bench.training.record import finish_run, start_run
+from h2r_bench.training.ruler import train_ruler
 from h2r_bench.training.vae import train_vae
-from h2r_bench.training.vpm import Objective, first_stage, second_stage, train_vpm
+from h2r_bench.training.vpm import (
+    Objective,
+    first_stage,
+    first_stage_pretrained,
+    second_stage,
+    train_vpm,
+)
 
 
 @dataclass(frozen=True)
@@ -40,7 +63,7 @@ class TrainVAE:
     """Sizes of the model."""
     batch: int = 8
     """Images in a batch."""
-    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=2e-3))
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
     def __post_init__(self) -> None:
         self.loop.check()
@@ -55,48 +78,34 @@ class TrainVPM:
     out: Path
     """Folder of this run."""
     stage: Literal[1, 2] = 1
-    """Stage 1 starts from `--vae`, stage 2 from `--init`."""
+    """Stage 1 starts from `--vae` or `--sd`, or goes on from `--init`; stage 2 starts from `--init`."""
     vae: Path | None = None
     """Run of the VAE (stage 1)."""
     init: Path | None = None
-    """Run of stage 1 (stage 2)."""
+    """Run of stage 1; another stage 1 goes on from its weights with a learning rate of its own."""
     train: Literal["temporal", "all"] = "temporal"
     """What stage 2 trains: the temporal layers alone, as the paper, or everything but the VAE."""
     preset: str = "compact"
-    """Sizes of the model (stage 1; stage 2 takes them from `--init`)."""
+    """Sizes of the model (stage 1; stage 2 takes them from `--init`, and `--sd` brings its own)."""
+    image_size: tuple[int, int] | None = None
+    """Width and height of the videos, if not those of the preset or of `--init` [pixels]."""
+    sources: tyro.conf.OmitArgPrefixes[PretrainedSources] = field(default_factory=PretrainedSources)
     objective: tyro.conf.OmitArgPrefixes[Objective] = field(default_factory=Objective)
-    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=1e-3))
-
-    def __post_init__(self) -> None:
-        self.loop.check()
-        if self.stage == 1 and self.vae is None:
-            raise ValueError("vpm --stage 1 needs --vae, the folder of a trained VAE")
-        if self.stage == 2 and self.init is None:
-            raise ValueError("vpm --stage 2 needs --init, the folder of stage 1")
-
-
-@dataclass(frozen=True)
-class TrainDecoder:
-    """The action decoder, on features of the frozen VPM."""
-
-    data: Path
-    """Folder of the paired episodes."""
-    vpm: Path
-    """Run of the VPM."""
-    out: Path
-    """Folder of this run."""
-    preset: str = "compact"
-    """Sizes of the model."""
-    clips: int = 1500
-    """Clips whose features are computed, once."""
-    batch: int = 32
-    """Clips in a batch."""
-    state_noise: float = 0.03
-    """Noise on the normalised state."""
     loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
     def __post_init__(self) -> None:
         self.loop.check()
+        if self.stage == 1 and sum(each is not None for each in (self.vae, self.sources.sd, self.init)) != 1:
+            raise ValueError(
+                "vpm --stage 1 needs --vae (a trained VAE), --sd (Stable Diffusion) or --init (an earlier "
+                "stage 1), one of them"
+            )
+        if self.stage == 2 and self.init is None:
+            raise ValueError("vpm --stage 2 needs --init, the folder of stage 1")
+        if self.sources.image_encoder and not self.sources.sd:
+            raise ValueError("--image-encoder goes with --sd; other models embed their own latents")
+        if (self.sources.motion and self.stage == 1) or (self.sources.sd and self.stage == 2):
+            raise ValueError("--sd is for stage 1, --motion for stage 2")
 
 
 @dataclass(frozen=True)
@@ -105,32 +114,45 @@ class ProbeVPM:
 
     data: Path
     """Folder of the paired episodes that the probe learns from."""
-    held: Path
-    """Folder of other episodes, on which it is measured."""
     vpm: Path
     """Run of the VPM."""
     out: Path
     """Folder of this run."""
+    tasks: tuple[str, ...] = ("push_pull", "pick_place", "rotation")
+    """Tasks on whose held-out episodes it is measured, each by itself."""
+    held: Path | None = None
+    """Measure on the dataset in this folder instead."""
+    episodes: int = 20
+    """Held-out episodes of each task, recorded at once."""
+    features: Literal["trained", "untrained", "untrained_seeing"] = "trained"
+    """Of the VPM as it was trained, or at its initial parameters; seeing: with a projection of the behaviour
+    extractor that is drawn from a Gaussian, for at zero an untrained model does not see the human at all."""
     clips: int = 400
-    """Clips to learn from; a quarter as many are measured."""
+    """Clips to learn from; a quarter as many are measured of each task."""
     steps: int = 1500
     """Steps of the probe's training."""
     seed: int = 0
     """Of the clips, the noise and the probe."""
+    start: Start = "noise"
+    """What the denoising step begins from, see `FeatureConfig`: noise, or the human's frames with noise."""
+    timestep: int | None = None
+    """Timestep of that step, if not the last."""
 
 
 @dataclass(frozen=True)
-class Pack:
-    """Bring a VPM and its decoder together as the weights of an agent (float16, manifest, README)."""
+class TrainRuler:
+    """The ruler: finds the tool centre in pictures of the robot, to measure predicted ones."""
 
-    vpm: Path
-    """Run of the VPM."""
-    decoder: Path
-    """Run of the decoder."""
+    data: Path
+    """Folder of the paired episodes."""
     out: Path
-    """Folder of the weights."""
-    execute: int = 8
-    """Actions of a chunk that are executed before the next one is predicted."""
+    """Folder of this run."""
+    batch: int = 32
+    """Images in a batch."""
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=0.01))
+
+    def __post_init__(self) -> None:
+        self.loop.check()
 
 
 Job = (
@@ -138,70 +160,83 @@ Job = (
     | Annotated[TrainVPM, tyro.conf.subcommand("vpm")]
     | Annotated[TrainDecoder, tyro.conf.subcommand("decoder")]
     | Annotated[ProbeVPM, tyro.conf.subcommand("probe")]
+    | Annotated[TrainRuler, tyro.conf.subcommand("ruler")]
+    | Annotated[TrainHand, tyro.conf.subcommand("hand")]
+    | Annotated[TrainScene, tyro.conf.subcommand("scene")]
+    | Annotated[BuildKNN, tyro.conf.subcommand("knn")]
     | Annotated[Pack, tyro.conf.subcommand("pack")]
 )
-
-
-def preset(name: str) -> H2RConfig:
-    """The sizes of preset `name`. Raises UnknownNameError."""
-    if name not in PRESETS:
-        raise UnknownNameError("preset", name, list(PRESETS))
-    return PRESETS[name]
 
 
 def run_vae(job: TrainVAE, command: list[str]) -> None:
     """Train the VAE."""
     config = preset(job.preset).vpm
     start_run(job.out, job, to_json(config.vae), command, None)
-    train_vae(config, _frames(job.data, config.image_size), job.loop, job.batch, job.out)
+    train_vae(config, open_frames(job.data, config.image_size), job.loop, job.batch, job.out)
     finish_run(job.out)
 
 
 def run_vpm(job: TrainVPM, command: list[str]) -> None:
     """Train one stage of the VPM."""
-    if job.stage == 1 and job.vae is not None:
-        before, model = job.vae, first_stage(preset(job.preset).vpm, job.vae, job.loop)
-    elif job.init is not None:
-        before, model = job.init, second_stage(job.init, job.train, job.loop)
-    start_run(job.out, job, to_json(model.config), command, before)
-    frames = _frames(job.data, model.config.image_size)
+    model, told = _start_of(job)
+    start_run(job.out, job, to_json(model.config), command, job.init or job.vae)
+    if told:
+        (job.out / "pretrained.json").write_text(json.dumps(told.to_json(), indent=1) + "\n")
+        print(told, file=sys.stderr)
+    frames = open_frames(job.data, model.config.image_size)
     train_vpm(model, job.data, frames, job.loop, job.objective, job.out)
     finish_run(job.out)
 
 
-def run_decoder(job: TrainDecoder, command: list[str]) -> None:
-    """Train the action decoder."""
-    config = preset(job.preset).decoder
-    vpm = VideoPredictionModel.load(job.vpm).requires_grad_(False)
-    start_run(job.out, job, to_json(config), command, job.vpm)
-    frames = _frames(job.data, vpm.config.image_size)
-    train_decoder(
-        config,
-        vpm,
-        frames,
-        job.loop,
-        batch=job.batch,
-        clips=job.clips,
-        state_noise=job.state_noise,
-        out=job.out,
-    )
-    finish_run(job.out)
+def _start_of(job: TrainVPM) -> tuple[VideoPredictionModel, Report | None]:
+    """The model that `job` trains, and what landed in it from elsewhere."""
+    if job.init is not None and job.stage == 2:
+        return second_stage(job.init, job.train, job.loop, job.image_size, job.sources.motion)
+    if job.init is not None:
+        return VideoPredictionModel.load(job.init), None
+    config = preset(job.preset).vpm
+    config = replace(config, image_size=job.image_size or config.image_size)
+    if job.vae is not None:
+        return first_stage(config, job.vae, job.loop), None
+    return first_stage_pretrained(config, job.sources, job.loop)
 
 
 def run_probe(job: ProbeVPM, command: list[str]) -> None:
-    """Print what a probe reads from held-out features."""
+    """Print what a probe reads from held-out features, and write it to `out`/probe.json."""
     vpm = VideoPredictionModel.load(job.vpm)
-    train, held = (_frames(folder, vpm.config.image_size) for folder in (job.data, job.held))
-    reading = probe_vpm(vpm, train, held, clips=job.clips, steps=job.steps, seed=job.seed, out=job.out)
-    x, y, z = reading.axes_mm
-    position = f"position {reading.position_mm:.1f} mm (x {x:.1f}, y {y:.1f}, z {z:.1f})"
-    print(f"{position}, gripper {reading.gripper:.1%}")
+    size = vpm.config.image_size
+    if job.features != "trained":
+        vpm, _ = untrained(vpm, seeing=job.features == "untrained_seeing", seed=job.seed)
+    vpm.config = replace(vpm.config, features=FeatureConfig(job.start, job.timestep))
+    held = {"held": open_frames(job.held, size)} if job.held else {}
+    held |= {name: held_out(name, job.episodes, size) for name in job.tasks if not job.held}
+    readings = probe_features(
+        vpm.features,
+        open_frames(job.data, size),
+        held,
+        length=vpm.config.frames,
+        clips=job.clips,
+        steps=job.steps,
+        seed=job.seed,
+    )
+    job.out.mkdir(parents=True, exist_ok=True)
+    record = {"command": shlex.join(command), **{name: asdict(each) for name, each in readings.items()}}
+    (job.out / "probe.json").write_text(json.dumps(record, indent=1) + "\n")
+    for name, reading in readings.items():
+        x, y, z = reading.axes_mm
+        position = f"position {reading.position_mm:.1f} mm (x {x:.1f}, y {y:.1f}, z {z:.1f})"
+        print(f"{name:16} {position}, gripper {reading.gripper:.1%}")
 
 
-def run_pack(job: Pack, command: list[str]) -> None:
-    """Write the weights of an agent."""
-    names = pack(job.vpm, job.decoder, job.execute, job.out)
-    print(f"{len(names)} files in {job.out}")
+def run_ruler(job: TrainRuler, command: list[str]) -> None:
+    """Train the ruler and say how well it finds the tool in held-out true frames."""
+    size = EpisodeStore.open(job.data).meta.image_size
+    start_run(job.out, job, {}, command, None)
+    ruler = train_ruler(open_frames(job.data, size), size, job.loop, job.batch, job.out)
+    finish_run(job.out)
+    held = held_out("pick_place", 10, size)
+    off = off_by(ruler, np.asarray(held.robot), held.state)
+    print(f"held-out true frames of pick_place: median {np.median(off):.2f} pixels")
 
 
 RUNNERS: dict[type, Any] = {
@@ -209,16 +244,12 @@ RUNNERS: dict[type, Any] = {
     TrainVPM: run_vpm,
     TrainDecoder: run_decoder,
     ProbeVPM: run_probe,
+    TrainRuler: run_ruler,
+    TrainHand: run_hand,
+    TrainScene: run_scene,
+    BuildKNN: run_knn,
     Pack: run_pack,
 }
-
-
-def _frames(data: Path, image_size: tuple[int, int]) -> Frames:
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("decoding videos")
-        return load_frames(
-            data, image_size, lambda done, total: progress.update(bar, completed=done, total=total)
-        )
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -227,7 +258,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         job: Any = tyro.cli(Job, prog="python -m h2r_bench.train", description=__doc__, args=command)
         RUNNERS[type(job)](job, command)
-    except (ValueError, OSError, TrainingStoppedError) as error:
+    except (ValueError, OSError, ModuleNotFoundError, TrainingStoppedError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import importlib.metadata
 import itertools
 import json
@@ -83,6 +84,13 @@ class TrialRecord:
     weights: str
     versions: dict[str, str]
     """Versions of the packages that shape a result."""
+    distance: float | None = None
+    """How far from success the world was at the end [m], as the dense reward counts it; None if unknown."""
+    digest: str | None = None
+    """Hash of the robot's state and action at every step: equal bits, equal hash; None if not kept."""
+    original_success: bool | None = None
+    """Where another goal than the scene's was shown, for which `success` is judged: whether the scene's own
+    was reached instead; None in all other trials."""
 
     def key(self) -> RecordKey:
         """What tells this trial from every other."""
@@ -90,17 +98,36 @@ class TrialRecord:
         return (*run, self.seed, self.trial, self.weights, self.world)
 
     def to_json(self) -> str:
-        """One line of JSON, without the line break."""
-        return json.dumps(dataclasses.asdict(self), ensure_ascii=False, allow_nan=False)
+        """One line of JSON, without the line break; without what is unknown."""
+        known = {
+            name: value
+            for name, value in dataclasses.asdict(self).items()
+            if value is not None or name not in OPTIONAL_FIELDS
+        }
+        return json.dumps(known, ensure_ascii=False, allow_nan=False)
 
     @classmethod
     def from_json(cls, line: str) -> TrialRecord:
-        """Inverse of `to_json`. Raises ValueError when `line` is not exactly a record."""
-        fields = json.loads(line)
-        expected = [field.name for field in dataclasses.fields(cls)]
-        if not isinstance(fields, dict) or set(fields) != set(expected):
-            raise ValueError(f"a trial record has the fields {', '.join(expected)}")
-        return cls(**fields)
+        """Inverse of `to_json`, without fields of later versions. Raises ValueError for anything else."""
+        return cls.from_fields(json.loads(line))
+
+    @classmethod
+    def from_fields(cls, fields: Any) -> TrialRecord:
+        """The record with these `fields`, as JSON has them. Raises ValueError when one is missing."""
+        if not isinstance(fields, dict) or not set(REQUIRED_FIELDS) <= set(fields):
+            raise ValueError(f"a trial record has the fields {', '.join(REQUIRED_FIELDS)}")
+        ours = (*REQUIRED_FIELDS, *OPTIONAL_FIELDS)
+        return cls(**{name: fields[name] for name in ours if name in fields})
+
+
+REQUIRED_FIELDS = tuple(
+    field.name for field in dataclasses.fields(TrialRecord) if field.default is dataclasses.MISSING
+)
+"""Names of the fields that every record has."""
+OPTIONAL_FIELDS = tuple(
+    field.name for field in dataclasses.fields(TrialRecord) if field.default is not dataclasses.MISSING
+)
+"""Names of the fields that a record may lack."""
 
 
 def trial_seed(seed: int, trial: int) -> int:
@@ -148,10 +175,10 @@ def run_trial(
     demonstration: Demonstration = info["demonstration"]
     if isinstance(agent, PrivilegedAgent):
         agent.bind(env.unwrapped)
-    steps, failure = 0, ""
+    steps, failure, trajectory = 0, "", hashlib.sha256()
     try:
         agent.reset(demonstration, info["instruction"], seed)
-        for latest in closed_loop(env, agent, observation, demonstration, watch):
+        for latest in closed_loop(env, agent, observation, demonstration, watch, trajectory.update):
             info, steps = latest, steps + 1
     except AgentError as error:
         failure = str(error)
@@ -167,18 +194,34 @@ def run_trial(
         world=condition.world,
         weights=condition.weights,
         versions=package_versions(),
+        distance=round(float(info["distance"]), 6) if "distance" in info else None,
+        digest=trajectory.hexdigest()[:16],
+        original_success=info.get("original_success"),
     )
 
 
+def _bytes(array: Any) -> bytes:
+    return np.asarray(array, np.float32).tobytes()
+
+
 def closed_loop(
-    env: Any, agent: Agent, observation: Any, demonstration: Demonstration, watch: Watcher | None
+    env: Any,
+    agent: Agent,
+    observation: Any,
+    demonstration: Demonstration,
+    watch: Watcher | None,
+    trace: Callable[[bytes], None],
 ) -> Iterator[dict[str, Any]]:
-    """Act until the environment ends the trial; yields the `info` of each step."""
+    """Act until the environment ends the trial; yields the `info` of each step.
+
+    `trace` gets the bits of every state and action.
+    """
     state: Any = None
     for step in itertools.count():
         if watch is not None:
             watch(demonstration, step, env.render())
         action, state = agent.predict(observation, state, np.array([step == 0]), deterministic=True)
+        trace(_bytes(observation["state"]) + _bytes(action))
         observation, _, terminated, truncated, info = env.step(action)
         yield info
         if terminated or truncated:
@@ -242,9 +285,12 @@ def log_path(out: Path, task: str, policy: str) -> Path:
     return out / "trials" / task / f"{file_name(policy)}.jsonl"
 
 
-def video_path(out: Path, task: str, policy: str, trial: int) -> Path:
-    """Where the video of trial number `trial` goes below the folder `out`."""
-    return out / "videos" / task / file_name(policy) / f"trial_{trial:03d}.mp4"
+def video_path(out: Path, run: Condition | TrialRecord, trial: int) -> Path:
+    """Where the video of trial number `trial` of a run goes below the folder `out`."""
+    weights = "" if run.weights == NO_WEIGHTS else f"-{file_name(run.weights[:8])}"
+    scene = f"{file_name(run.demo)}-{file_name(run.cue)}-{run.shift_cm:g}cm"
+    kind = f"{scene}-seed{run.seed}-world{run.world}{weights}"
+    return out / "videos" / file_name(run.task) / file_name(run.policy) / kind / f"trial_{trial:03d}.mp4"
 
 
 def file_name(policy: str) -> str:

@@ -11,7 +11,7 @@ along y, and a rotation about z is a yaw of the gripper.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypedDict, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from gymnasium import spaces
@@ -51,6 +51,10 @@ GRIPPER_CLOSES_BELOW = 0.4
 
 MAX_FAILURE_LENGTH = 200
 """Longest message of an `AgentError` [characters]: what a server answers can be a whole traceback."""
+
+
+Demo = Literal["matched", "wrong", "blank", "reversed", "frozen", "counterfactual"]
+"""How the demonstration relates to the scene: the true one, or a control (`h2r_bench.envs.demo_controls`)."""
 
 
 class Observation(TypedDict):
@@ -157,6 +161,8 @@ class Demonstration:
     """The task in words."""
     truth: GroundTruth | None = None
     """Only for simulated demonstrations."""
+    domain: str = "basic"
+    """Training domain of the task, `basic` or `writing`: agents with a decoder for each choose by it."""
 
     def __len__(self) -> int:
         return int(self.frames.shape[0])
@@ -244,8 +250,8 @@ class PrivilegedAgent(Agent, Protocol):
 class ChunkAgent(Agent, Protocol):
     """An agent that can be asked for a chunk of actions while the previous one is carried out."""
 
-    execute: int
-    """Control steps after which a new chunk is wanted."""
+    execute: int | None
+    """Control steps after which a new chunk is wanted; None: after half of the last one."""
 
     def plan(self, observation: Any, step: int) -> Float32Array:
         """The actions (n, 7) of the control steps `step`, `step + 1`, ... from the observation of `step`."""

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from h2r_bench.types import UInt8Array
 
 
-def make_episode(seed: int = 0, steps: int = 12, size: tuple[int, int] = (32, 32)) -> Episode:
+def make_episode(
+    seed: int = 0, steps: int = 12, size: tuple[int, int] = (32, 32), task: str = "push_pull"
+) -> Episode:
     """An episode of `steps` steps whose square stands for hand and gripper."""
     rng = np.random.default_rng(seed)
     where = np.linspace(rng.uniform(0.2, 0.8, 2), rng.uniform(0.2, 0.8, 2), steps)
@@ -31,7 +33,7 @@ def make_episode(seed: int = 0, steps: int = 12, size: tuple[int, int] = (32, 32
         hand_pose=np.hstack([position, rotvec]).astype(np.float32),
         hand_opening=gripper[:, 0].astype(np.float32),
         human_frame_index=np.arange(steps),
-        task="push_pull",
+        task=task,
         instruction="push the square",
         success=True,
         seed=seed,
@@ -42,12 +44,14 @@ def make_episode(seed: int = 0, steps: int = 12, size: tuple[int, int] = (32, 32
     )
 
 
-def make_dataset(root: Path, episodes: int = 3, size: tuple[int, int] = (32, 32)) -> EpisodeStore:
-    """A dataset of synthetic episodes in `root`."""
-    recipe = {"tasks": ["push_pull"], "shifted": 0.0, "cue_video": 0.0}
+def make_dataset(
+    root: Path, episodes: int = 3, size: tuple[int, int] = (32, 32), tasks: tuple[str, ...] = ("push_pull",)
+) -> EpisodeStore:
+    """A dataset of synthetic episodes in `root`, of `tasks` in turns."""
+    recipe = {"tasks": list(tasks), "shifted": 0.0, "cue_video": 0.0}
     store = EpisodeStore.create(root, DatasetMeta(world=1, image_size=size, recipe=recipe))
     for index in range(episodes):
-        store.write(index, make_episode(index, size=size))
+        store.write(index, make_episode(index, size=size, task=tasks[index % len(tasks)]))
     store.publish()
     return store
 

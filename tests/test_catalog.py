@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib.metadata
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +19,7 @@ from h2r_bench.types import Agent
 
 class WithWeights(RandomAgent):
     path: Path | None = Path("unset")
+    options: Any = None
 
     @classmethod
     def from_pretrained(cls, path: Path | None) -> WithWeights:
@@ -62,6 +66,57 @@ def test_weights_reach_the_agent(path: Path | None) -> None:
 def test_what_is_no_agent_is_named(target: str, message: str) -> None:
     with pytest.raises(AgentLoadError, match=message):
         AgentSpec(target).load()
+
+
+@dataclass(frozen=True)
+class Settings:
+    url: str
+    tries: int = 3
+
+
+class WithOptions(RandomAgent):
+    Options = Settings
+
+    def __init__(self, options: Settings) -> None:
+        super().__init__()
+        self.options = options
+
+
+class WithDefaults(WithWeights):
+    Options = dataclasses.make_dataclass("Options", [("tries", int, 3)], frozen=True)
+
+    @classmethod
+    def from_pretrained(cls, path: Path | None, options: Any = None) -> WithDefaults:
+        agent = cls()
+        agent.path, agent.options = path, options
+        return agent
+
+
+def test_options_reach_the_agent() -> None:
+    agent = AgentSpec("test_catalog:WithOptions").load(options=Settings("x"))
+    assert isinstance(agent, WithOptions)
+    assert agent.options == Settings("x")
+
+
+def test_options_that_must_be_given() -> None:
+    assert AgentSpec("test_catalog:WithOptions").required_options() == ["url"]
+    assert AgentSpec("test_catalog:WithDefaults").required_options() == []
+    assert AGENTS.get("random").required_options() == []
+    with pytest.raises(AgentLoadError, match="needs the options url"):
+        AgentSpec("test_catalog:WithOptions").load()
+
+
+def test_an_agent_may_have_weights_and_options() -> None:
+    agent = AgentSpec("test_catalog:WithDefaults").load(Path("x"))
+    assert isinstance(agent, WithDefaults)
+    assert agent.path == Path("x")
+    assert agent.options == WithDefaults.Options()
+
+
+def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "h2r_bench.policies.remote", None)
+    with pytest.raises(AgentLoadError, match=r"pip install 'h2r-bench\[remote\]'"):
+        AGENTS.get("remote").find()
 
 
 def test_needless_weights_are_refused() -> None:

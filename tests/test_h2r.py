@@ -9,8 +9,9 @@ import torch
 from tiny import TINY
 
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
-from h2r_bench.policies.h2r.agent import H2RAgent
-from h2r_bench.policies.h2r.config import COMPACT, PAPER, H2RConfig, from_json, to_json
+from h2r_bench.policies.h2r.agent import H2RAgent, Head
+from h2r_bench.policies.h2r.config import COMPACT, PAPER, CLIPConfig, H2RConfig, from_json, to_json
+from h2r_bench.policies.h2r.encoders import VPMEncoder
 from h2r_bench.policies.h2r.files import (
     WeightsDamagedError,
     WeightsMissingError,
@@ -37,9 +38,10 @@ def model(*, temporal: bool = True, seeing: bool = True) -> VideoPredictionModel
     return vpm
 
 
-def agent() -> H2RAgent:
-    vpm = model()
-    return H2RAgent(vpm, ActionDecoder(TINY.decoder), execute=2)
+def agent(*domains: str, execute: int = 2) -> H2RAgent:
+    encoder = VPMEncoder(model())
+    heads = {domain: Head(encoder, ActionDecoder(TINY.decoder)) for domain in domains or ("basic",)}
+    return H2RAgent(heads, execute=execute)
 
 
 def pixels(*shape: int, seed: int = 0) -> UInt8Array:
@@ -85,12 +87,41 @@ def test_presets() -> None:
         assert from_json(H2RConfig, to_json(preset)) == preset
 
 
+def test_the_paper_preset_fits_together_at_its_own_image_size() -> None:
+    """Its geometry with thin layers: 53x30 latents, which no level halves evenly, and four strides of two."""
+    config = replace(
+        PAPER.vpm,
+        frames=1,
+        vae=replace(PAPER.vpm.vae, channels=(4, 4, 4, 4), layers=1, groups=2),
+        unet=replace(PAPER.vpm.unet, channels=(8, 8, 8, 8), layers=1, heads=2, groups=4, token_dim=8),
+        behavior=replace(PAPER.vpm.behavior, channels=(4, 4, 4, 4)),
+        clip=CLIPConfig(width=8, mlp_width=8, layers=1, heads=1, token_dim=8),
+    )
+    torch.manual_seed(0)
+    vpm = VideoPredictionModel(config, temporal=True).eval().requires_grad_(False)
+    torch.nn.init.normal_(vpm.behavior.projection.weight, std=0.1)
+    human = torch.randint(0, 256, (1, 1, 240, 424, 3), dtype=torch.uint8)
+    features = vpm.features(human, human[:, 0], noise())
+    assert features.shape == (1, 1, *config.feature_shape)
+    assert config.feature_shape[1:] == PAPER.vpm.feature_shape[1:]
+    assert not torch.allclose(features, vpm.features(255 - human, human[:, 0], noise()))
+
+
+def test_half_precision_is_close() -> None:
+    vpm = model()
+    exact = vpm.features(clip(), robot(), noise())
+    rough = vpm.to(torch.bfloat16).features(clip(), robot(), noise())
+    assert rough.dtype == torch.float32
+    assert (rough - exact).abs().mean() < 0.05 * exact.abs().mean()
+
+
 def test_features_are_those_of_the_whole_network() -> None:
     vpm, seen = model(), []
     hook = vpm.st_unet.up_blocks[0].register_forward_hook(lambda _m, _i, out: seen.append(out))
     vpm.generate(clip(), robot(), noise(), steps=1)
     hook.remove()
-    torch.testing.assert_close(vpm.features(clip(), robot(), noise())[0], seen[0])
+    whole = torch.nn.functional.avg_pool2d(seen[0], TINY.vpm.feature_pool)
+    torch.testing.assert_close(vpm.features(clip(), robot(), noise())[0], whole)
 
 
 def test_features_are_deterministic_given_the_seed() -> None:
@@ -118,7 +149,7 @@ def test_the_reference_reaches_the_prediction_through_self_attention_alone() -> 
 
 
 def _count_banked(vpm: VideoPredictionModel) -> int:
-    vpm.condition(clip(), torch.zeros(1, *TINY.vpm.latent_shape))
+    vpm.condition(clip(), robot(), torch.zeros(1, *TINY.vpm.latent_shape))
     return len(vpm._bank)
 
 
@@ -155,7 +186,7 @@ def test_every_prediction_type_trains_and_samples(prediction: Any) -> None:
     torch.manual_seed(0)
     vpm = VideoPredictionModel(replace(TINY.vpm, noise=replace(TINY.vpm.noise, prediction=prediction)))
     latents = torch.randn(2, FRAMES, *TINY.vpm.latent_shape)
-    loss = vpm.loss(clip(2), latents[:, 0], latents, noise(), motion_weight=1.0)
+    loss = vpm.loss(clip(2), robot(2), latents[:, 0], latents, noise(), motion_weight=1.0, min_snr=5.0)
     loss.backward()
     assert loss.isfinite()
     assert vpm.behavior.projection.weight.grad is not None
@@ -224,8 +255,8 @@ def test_episode_start_begins_anew_where_it_says() -> None:
 
 def test_a_chunk_is_executed_before_the_next_is_predicted(monkeypatch: pytest.MonkeyPatch) -> None:
     subject, calls = agent(), []
-    imagine = subject._imagine
-    monkeypatch.setattr(subject, "_imagine", lambda *args: calls.append(1) or imagine(*args))
+    predict_chunks = subject.predict_chunks
+    monkeypatch.setattr(subject, "predict_chunks", lambda due: calls.append(1) or predict_chunks(due))
     for step in range(6):
         subject.predict(observation(seed=step))
     assert len(calls) == 3
@@ -237,14 +268,15 @@ def test_wrong_clips_are_refused() -> None:
     with pytest.raises(ValueError, match="2 frames"):
         agent().predict(short)
     with pytest.raises(ValueError, match="execute"):
-        H2RAgent(model(), ActionDecoder(TINY.decoder), execute=99)
+        agent(execute=99)
 
 
-def packed(folder: Path) -> list[str]:
+def packed(folder: Path, *more: str, **facts: Any) -> list[str]:
     model().save(folder, torch.float16)
-    ActionDecoder(TINY.decoder).save(folder, torch.float16)
-    names = sorted(path.name for path in folder.iterdir())
-    write_manifest(folder, {"execute": 2, "world": 1}, names)
+    for place in (".", *more):
+        ActionDecoder(TINY.decoder).save(folder / place, torch.float16)
+    names = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    write_manifest(folder, {"execute": 2, "world": 1, **facts}, names)
     return names
 
 
@@ -255,6 +287,33 @@ def test_stored_agents(tmp_path: Path) -> None:
     assert len(one.weights_hash) == 16
     assert one.world == 1
     np.testing.assert_array_equal(one.predict(observation())[0], other.predict(observation())[0])
+
+
+def test_a_domain_has_a_decoder_of_its_own(tmp_path: Path) -> None:
+    packed(tmp_path, "writing", domains={"basic": ".", "writing": "writing"})
+    subject = H2RAgent.from_pretrained(tmp_path)
+    actions = {}
+    for domain in ("basic", "writing"):
+        subject.reset(Demonstration(pixels(3), 10.0, "push", domain=domain), "push", 0)
+        actions[domain] = subject.predict(observation())[0]
+    assert not np.array_equal(actions["basic"], actions["writing"])
+    with pytest.raises(ValueError, match="know the domain basic, not 'writing'"):
+        agent("basic").reset(Demonstration(pixels(3), 10.0, "write", domain="writing"), "write", 0)
+
+
+def test_weights_behind_another_encoder_are_refused(tmp_path: Path) -> None:
+    packed(tmp_path, encoder="time")
+    with pytest.raises(WeightsDamagedError, match="H2RAgent needs vpm"):
+        H2RAgent.from_pretrained(tmp_path)
+
+
+def test_a_chunk_can_be_asked_for_while_the_last_is_carried_out() -> None:
+    subject = agent()
+    subject.reset(None, "", 3)
+    chunk = subject.plan(observation(), 0)
+    assert chunk.shape == (TINY.decoder.chunk, 7)
+    subject.reset(None, "", 3)
+    np.testing.assert_array_equal(subject.predict(observation())[0], chunk[0])
 
 
 def test_missing_weights_are_named(tmp_path: Path) -> None:

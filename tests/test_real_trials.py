@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,14 +11,28 @@ import pytest
 from bench_fakes import BareArm, ClockCamera, StillAgent, WorldArm, demonstration
 from rich.console import Console
 
+from h2r_bench.envs.robot import FINGER_TIP_BELOW_TOOL
 from h2r_bench.real import trials
+from h2r_bench.real.calibration import FINGER_ABOVE_TOOL, MARKS, Calibration, HandEye, fit_mount
 from h2r_bench.real.cameras import View
 from h2r_bench.real.cameras.catalog import CAMERAS
 from h2r_bench.real.cards import draw_cards
 from h2r_bench.real.demos import save_demo
+from h2r_bench.real.projection import ReferenceCamera
 from h2r_bench.real.terminal import Terminal
 from h2r_bench.real.trials import BAD_INPUT, INTERRUPTED, NOT_FINISHED, main
 from h2r_bench.trials import TrialLog, log_path, trial_seed, video_path
+
+CARDS = functools.cache(draw_cards)
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The video library collects garbage at every file, and a frozen camera is waited for in real time."""
+    monkeypatch.setattr("gc.collect", lambda *_: 0)
+    monkeypatch.setattr(trials, "draw_cards", CARDS)
+    monkeypatch.setattr("h2r_bench.real.loop.PATIENCE_S", 0.25)
+
 
 STILL, TWO = (
     "still=bench_fakes:StillAgent",
@@ -54,7 +69,7 @@ def test_session_with_two_policies_runs_by_itself(tmp_path: Path) -> None:
         assert all(record.steps == 25 + 20 for record in mine)
         assert mine[0].versions["arm"] == "small"
         assert mine[0].versions["limits"] == "default"
-        assert video_path(tmp_path, "pick_place", policy, 1).exists()
+        assert video_path(tmp_path, mine[1], 1).exists()
     # Every policy had each scene once, and the scenes are the simulator's.
     assert sorted(trial for _, _, trial in arm.twin.scenes) == [0, 0, 1, 1]
     assert arm.twin.expert_calls == 2 * 45
@@ -130,29 +145,45 @@ def test_interrupt_holds_the_arm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert arm.calls[-2:] == ["stop", "close"]
 
 
-# --- a person ------------------------------------------------------------------------------------------------
+# --- a person ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def demos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recorded demonstrations of the first two scenes."""
+    folder = tmp_path_factory.mktemp("demos")
+    for card in draw_cards("pick_place", cue="scene", shift_cm=0.0, seed=0, trials=2):
+        save_demo(folder, card, list(demonstration(22, (424, 240)).frames), "test")
+    return folder
+
+
+def calibrated() -> Calibration:
+    """Of an arm that stands where it should, under a camera that looks where it should."""
+    touched = np.array(MARKS) + np.array([0.0, 0.0, FINGER_TIP_BELOW_TOOL])
+    places = np.array([(0.42, -0.12, 0.15), (0.42, 0.12, 0.15), (0.56, -0.12, 0.10), (0.56, 0.12, 0.10)])
+    seen = ReferenceCamera((128, 128)).pixels(places + np.array([0.0, 0.0, FINGER_ABOVE_TOOL]))
+    eye = HandEye(tuple(map(tuple, places.tolist())), tuple(map(tuple, seen.tolist())), (128, 128))
+    return Calibration("xarm", "", "2030-01-01", fit_mount(touched), tuple(map(tuple, touched.tolist())), eye)
 
 
 @pytest.fixture
-def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+def lab(tmp_path: Path, demos: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
     """A bare arm, an aimed camera and recorded demonstrations; returns how to run a session there."""
-    cards = draw_cards("pick_place", cue="scene", shift_cm=0.0, seed=0, trials=2)
-    for card in cards:
-        frames = list(demonstration(22, (848, 480)).frames)
-        save_demo(tmp_path / "demos", card, frames, "test")
     View().save(tmp_path / "view.json")
+    calibrated().save(tmp_path / "calibration.json")
     arm = BareArm()
     monkeypatch.setitem(CAMERAS._values, "fake", lambda config: ClockCamera(arm.clock))
 
     def session(answers: list[str] | None, *more: str) -> int:
         where = [
             "--demos",
-            str(tmp_path / "demos"),
+            str(demos),
             "--view",
             str(tmp_path / "view.json"),
             "--camera",
             "fake",
         ]
+        where += ["--arm", "xarm", "--calibration", str(tmp_path / "calibration.json")]
         terminal = silent(answers)
         return run(tmp_path / "out", *where, "--port", "0", *more, arm=arm, terminal=terminal)
 
@@ -203,7 +234,7 @@ def test_missing_demonstration_needs_somebody_to_record_it(
     assert "a person has to set up" in capsys.readouterr().err
 
 
-# --- refused before anything moves ---------------------------------------------------------------------------
+# --- refused before anything moves -------------------------------------------------------------------------
 
 REFUSED = {
     "unknown task": (["--task", "pick_plase", "--policy", STILL], "Did you mean 'pick_place'"),
@@ -246,6 +277,14 @@ def test_camera_that_was_never_aimed_is_refused(
     assert "python -m h2r_bench.real.aim" in capsys.readouterr().err
 
 
+def test_arm_that_was_never_calibrated_is_refused(
+    tmp_path: Path, lab: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "calibration.json").unlink()
+    assert lab([], "--policy", STILL) == BAD_INPUT
+    assert "python -m h2r_bench.real.calibrate --arm xarm" in capsys.readouterr().err
+
+
 def test_session_of_other_policies_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arm = WorldArm()
     arm.twin.frozen_after = 60
@@ -278,5 +317,17 @@ def test_agents_see_what_the_seam_promises(tmp_path: Path, monkeypatch: pytest.M
     assert run(tmp_path, "--policy", STILL, trials=1) == 0
     space = observation_space((32, 24))
     assert all(space.contains(observation) for observation in seen)
-    assert len({observation["image"].tobytes() for observation in seen}) == len(seen)  # never one frame twice
+    assert len({observation["image"].tobytes() for observation in seen}) == len(seen)  # no frame twice
     assert not np.array_equal(seen[0]["human_clip"], seen[-1]["human_clip"])
+
+
+def test_dry_run_moves_and_records_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arm = WorldArm()
+    console = Console(width=110)
+    assert run(tmp_path, *TWO, "--dry-run", arm=arm, terminal=Terminal(console)) == 0
+    assert arm.calls == ["connect", "close"]
+    assert list(tmp_path.iterdir()) == []
+    out = capsys.readouterr().out
+    assert "still: " in out
+    assert "expert: " in out
+    assert "0 of 25 steps missed" in out

@@ -17,6 +17,7 @@ from h2r_bench import run
 from h2r_bench.envs import WORLD_VERSION
 from h2r_bench.policies.random_agent import RandomAgent
 from h2r_bench.trials import TrialRecord
+from h2r_bench.types import AgentError
 
 from fakes import FakeEnv
 
@@ -78,11 +79,41 @@ def test_a_run_goes_on_after_what_is_there(tmp_path: Path, capsys: pytest.Captur
     assert env.resets == 4
 
 
-@pytest.mark.parametrize("extra", [("--seed", "1"), ("--cue", "video"), ("--shift", "2")], ids=" ".join)
+@pytest.mark.parametrize(
+    "extra", [("--seed", "1"), ("--cue", "video"), ("--shift", "2"), ("--demo", "wrong")], ids=" ".join
+)
 def test_another_condition_is_another_run(tmp_path: Path, extra: tuple[str, str]) -> None:
     run.main(command(tmp_path, "--trials", "2"), fake)
     run.main(command(tmp_path, "--trials", "2", *extra), fake)
     assert [record.trial for record in records_in(tmp_path)] == [0, 1, 0, 1]
+
+
+def test_an_agent_may_be_recorded_under_another_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run.main(command(tmp_path, "--trials", "2", "--name", "random-2.v1", "--video", "all"), fake) == 0
+    assert {record.policy for record in records_in(tmp_path, "random-2.v1")} == {"random-2.v1"}
+    assert capsys.readouterr().out.startswith(f"{TASK}  random-2.v1  ")
+    assert (tmp_path / "videos" / TASK / "random-2.v1").is_dir()
+    assert not (tmp_path / "trials" / TASK / "random.jsonl").exists()
+
+
+class Gone(RandomAgent):
+    """Cannot even begin every other trial."""
+
+    def reset(self, demonstration: Any, instruction: str, seed: int) -> None:
+        Gone.trials = getattr(Gone, "trials", 0) + 1
+        if Gone.trials % 2 == 0:
+            raise AgentError("it is gone")
+
+
+def test_a_trial_that_the_agent_cannot_begin_has_failed_and_the_run_goes_on(tmp_path: Path) -> None:
+    arguments = command(tmp_path, "--trials", "3", "--video", "all", policy="test_run:Gone")
+    assert run.main(arguments, lambda config, agent: FakeEnv(1.0)) == 0
+    records = records_in(tmp_path, "test_run.Gone")
+    assert [record.failure for record in records] == ["", "it is gone", ""]
+    assert [record.success for record in records] == [True, False, True]
+    assert len(list((tmp_path / "videos").rglob("*.mp4"))) == 2
 
 
 class Interrupting(RandomAgent):
@@ -125,6 +156,7 @@ def test_videos(tmp_path: Path, which: str) -> None:
 
 
 BAD = {
+    "truth": (("--policy", "replay", "--demo", "blank"), "--demo blank shows none"),
     "task": (("--task", "pick_plac"), "Did you mean 'pick_place'?"),
     "policy": (("--policy", "rendom"), "Did you mean 'random'?"),
     "module": (("--policy", "no_such_module:Agent"), "no_such_module"),
@@ -133,6 +165,8 @@ BAD = {
     "no trials": (("--trials", "0"), "--trials must be at least 1"),
     "seed": (("--seed", "-1"), "--seed must not be negative"),
     "shift": (("--shift", "nan"), "--shift must be a distance"),
+    "name": (("--name", "a/b"), "--name is up to 64 letters"),
+    "name of another": (("--name", "h2r"), "that is another agent's name"),
     "missing weights": (("--weights", "/no/such/weights"), "no such file or folder"),
     "needless weights": (("--weights", "/"), "has no weights to load"),
 }
@@ -187,6 +221,22 @@ def test_damaged_log_is_not_touched(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert run.main(command(tmp_path), fake) == 2
     assert "line 1: not a trial record" in capsys.readouterr().err
     assert log.read_bytes() == before
+
+
+class BasicOnly(RandomAgent):
+    """Never learnt to write."""
+
+    domains = ("basic",)
+
+
+def test_a_domain_that_the_weights_do_not_know_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = command(tmp_path / "out", policy="test_run:BasicOnly")
+    assert run.main([*arguments, "--task", "writing"], fake) == 2
+    assert "no decoder for brand_new" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+    assert run.main([*arguments, "--trials", "1"], fake) == 0
 
 
 class OldWorld(RandomAgent):

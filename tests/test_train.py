@@ -49,7 +49,7 @@ def test_every_stage_end_to_end(tmp_path: Path, data: Path) -> None:
         run("probe", "--data", data, "--held", data, "--vpm", two, "--out", two, "--clips", 8, "--steps", 5)
         == 0
     )
-    assert json.loads((two / "probe.json").read_text())["frames"] == 32
+    assert json.loads((two / "probe.json").read_text())["held"]["frames"] == 32
     assert run("pack", "--vpm", two, "--decoder", decoder, "--out", out, "--execute", 2) == 0
 
     agent = H2RAgent.from_pretrained(out)

@@ -15,10 +15,10 @@ TINY = H2RConfig(
         frames=4,
         vae=VAEConfig(patch=2, channels=(8, 8), latent_channels=4, groups=4),
         unet=UNetConfig(channels=(8, 16), heads=2, groups=4, token_dim=8),
-        behavior=BehaviorConfig(channels=(8, 8)),
+        behavior=BehaviorConfig(channels=(8, 8, 8), groups=4),
     ),
     decoder=DecoderConfig(
-        feature_shape=(16, 8, 8),
+        feature_shape=(16, 4, 4),
         frames=4,
         width=16,
         heads=2,

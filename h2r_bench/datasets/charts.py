@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import re
-from io import StringIO
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from matplotlib import rc_context
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from h2r_bench.figures import INK, svg
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,27 +17,8 @@ if TYPE_CHECKING:
 
     from h2r_bench.datasets.page import TaskPart
 
-INK = "#010203"
-"""Stands for the page's text colour while a chart is drawn; the browser then fills in black or white."""
-
 STILL = 0.01
 """Below this the tool stands still [m/s]; such steps are so many that they would flatten the chart."""
-
-CHART_STYLE: Any = {
-    "svg.fonttype": "none",  # the browser sets the text in the page's own typeface
-    "svg.hashsalt": "h2r-bench",
-    "text.parse_math": False,
-    "font.size": 11.5,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "axes.spines.left": False,
-    "axes.spines.right": False,
-    "axes.spines.top": False,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "ytick.left": False,
-}
 
 
 def draw(tasks: list[TaskPart], rate_hz: float) -> list[dict[str, str]]:
@@ -55,7 +34,7 @@ def draw(tasks: list[TaskPart], rate_hz: float) -> list[dict[str, str]]:
 
 def _chart(title: str, note: str, height: float, fill: Callable[[Axes], None]) -> dict[str, str]:
     name = title.lower().replace(" ", "-")
-    return {"title": title, "note": note, "svg": _svg(name, height, fill)}
+    return {"title": title, "note": note, "svg": svg(name, height, fill)}
 
 
 def _still(tasks: list[TaskPart]) -> str:
@@ -114,24 +93,3 @@ def _draw_speeds(axes: Axes, tasks: list[TaskPart]) -> None:
 
 def _whole_numbers() -> MaxNLocator:
     return MaxNLocator(nbins=5, integer=True, min_n_ticks=1)
-
-
-def _svg(name: str, height: float, fill: Callable[[Axes], None]) -> str:
-    """A chart, `height` [inches] high, to put into HTML: transparent, in the page's colour and typeface."""
-    with rc_context(CHART_STYLE):
-        figure = Figure(figsize=(5.0, height), layout="constrained")
-        axes = figure.add_subplot()
-        fill(axes)
-        axes.grid(axis="both" if axes.get_ylabel() else "x", color=INK, alpha=0.12, linewidth=0.8)
-        axes.set_axisbelow(True)
-        text = StringIO()
-        nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-        figure.savefig(text, format="svg", transparent=True, metadata=nothing)
-    return _inline(text.getvalue(), name)
-
-
-def _inline(svg: str, name: str) -> str:
-    """An SVG file as a part of an HTML page on which other charts have the same ids."""
-    svg = re.sub(r'\sxmlns(:\w+)?="[^"]*"', "", svg[svg.index("<svg") :])
-    svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
-    return svg.replace(INK, "currentColor")

@@ -38,6 +38,25 @@ def look_at(position: FloatArray, target: FloatArray) -> FloatArray:
     return np.concatenate([right, np.cross(backward, right)])
 
 
+def project(points: FloatArray, image_size: tuple[int, int]) -> FloatArray:
+    """Where the robot's camera sees `points` (..., 3) [m, robot base frame]: (..., 2) [pixels], x then y.
+
+    Pixel centres are whole numbers, the origin is the upper left one; `image_size` is (width, height). A
+    point behind the camera has no place in the picture and gives NaN.
+    """
+    position, axes = np.array(CAMERA_POSITION), look_at(np.array(CAMERA_POSITION), np.array(CAMERA_TARGET))
+    right, up = axes[:3], axes[3:]
+    seen = points - position
+    depth = seen @ np.cross(up, right)
+    width, height = image_size
+    focal = 0.5 * height / np.tan(np.radians(CAMERA_FOVY) / 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        plane = np.stack([seen @ right, -(seen @ up)], -1) * focal / depth[..., None]
+    plane[depth <= 0] = np.nan
+    pixels: FloatArray = plane + (np.array([width, height]) - 1) / 2
+    return pixels
+
+
 def build_arena() -> mjcf.RootElement:
     """The empty stage: table top at z = 0, floor, wall, one shadow-casting light, two cameras."""
     root = mjcf.RootElement(model="tabletop")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Literal, cast
 
 import gymnasium
@@ -11,6 +12,7 @@ from gymnasium import spaces
 from numpy.typing import ArrayLike
 
 from h2r_bench.envs.control import InverseKinematics
+from h2r_bench.envs.demo_controls import CONTROLS, with_other_goal, wrong_task
 from h2r_bench.envs.demonstrator import from_action, to_action
 from h2r_bench.envs.film import Film, film
 from h2r_bench.envs.hand import HandPuppet
@@ -20,7 +22,7 @@ from h2r_bench.envs.scene import Stage
 from h2r_bench.envs.script import BRISK, ScriptPlayer, Style, set_clock
 from h2r_bench.envs.simulation import PhysicsError, Simulation, Snapshot
 from h2r_bench.envs.tasks import CUES, TASKS, Cue
-from h2r_bench.envs.tasks.base import Judgement
+from h2r_bench.envs.tasks.base import Goal, Judgement
 from h2r_bench.envs.views import Views
 from h2r_bench.envs.window import Window
 from h2r_bench.types import (
@@ -30,6 +32,7 @@ from h2r_bench.types import (
     DEFAULT_IMAGE_SIZE,
     DEFAULT_LIMITS,
     INSTRUCTION_BYTES,
+    Demo,
     Demonstration,
     Float32Array,
     GroundTruth,
@@ -59,7 +62,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
 
     `reset` draws a scene, lets the demonstrator play it as a human hand, puts things back, and hands out the
     video in `info["demonstration"]` and, 30 frames at a time, in the observation. A trial lasts as long as
-    the demonstration plus 2 s, with no early end; success is judged at the end (`info["is_success"]`).
+    the demonstration plus 2 s, with no early end; success is judged at the end (`info["is_success"]`), where
+    `info["distance"]` also says how far from it the world is [m]: minus the task's potential.
 
     Observation (preset `image`): see `h2r_bench.types.Observation`. Preset `state`, without images:
 
@@ -89,6 +93,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         render_mode: str | None = None,
         limits: MotionLimits | None = None,
         fine: bool = False,
+        demo: Demo = "matched",
     ) -> None:
         """Make an environment; nothing is drawn before `reset`.
 
@@ -103,13 +108,16 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             render_mode: None, "rgb_array", or "human", which opens MuJoCo's viewer.
             limits: motion limits of the tool instead of the task's own.
             fine: render with shadows and smooth edges, at a third of the speed.
+            demo: show the scene's own demonstration, or a control, see `h2r_bench.envs.demo_controls`.
 
         Raises:
-            UnknownNameError: there is no such task.
-            ValueError: another argument is out of range.
+            UnknownNameError: there is no such task or control.
+            ValueError: another argument is out of range, or the control makes no sense for the task.
         """
         self.source = TASKS.get(task)
         _check_arguments(cue, shift_cm, image_size, obs, reward, render_mode)
+        self.control = CONTROLS.get(demo)
+        self.control.check(self.source, cue)
         self.cue: Cue = cue
         self.shift_cm = float(shift_cm)
         self.image_size = image_size
@@ -127,7 +135,9 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         self._solver = InverseKinematics()
         self._stage: Stage | None = None
         self._views: Views | None = None
+        self._elsewhere: dict[str, TabletopEnv] = {}
         self._image: UInt8Array | None = None
+        self._begun = False
         self._window = Window()
         self._live = False
 
@@ -152,14 +162,14 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         )
         self.instruction = self.task.instruction(self.pair.human_scene, self.pair.goal)
         self._instruction_code = encode_instruction(self.instruction)
-        self.demonstration = self._film()
+        steps = self._show(rng.spawn(1)[0])
         self.simulation = Simulation(self.pair.stage, self._solver, self.limits or self.task.limits)
         start = self.task.start_pose(self.pair.robot_scene, self.pair.goal, Style.sample(rng))
         self.simulation.reset(self.pair.robot_scene, start)
         self.trace: list[Snapshot] = [self.simulation.snapshot()]
-        self.horizon = len(self.demonstration) + round(EXTRA_SECONDS * CONTROL_HZ)
+        self.horizon = steps + round(EXTRA_SECONDS * CONTROL_HZ)
         self._padded = self.demonstration.clip(0, self.horizon + CLIP_LENGTH)
-        self._image, self._live = None, True
+        self._image, self._begun, self._live = None, False, True
         info = {"demonstration": self.demonstration, "instruction": self.instruction, **self.verdict()}
         return self._observe(), info
 
@@ -180,12 +190,16 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             clipped = self.simulation.step(*from_action(wanted))
         except PhysicsError:
             failure = "physics"
-        self._image = None
+        self._image, self._begun = None, False
+        if self.obs_preset == "image":
+            self._begin_image()  # drawn while the rest of the step is worked out
         if not failure:
             self.trace.append(self.simulation.snapshot())
         truncated = self.steps_taken >= self.horizon
         self._live = not (truncated or failure)
         info = {**self.verdict(failure), "clipped": clipped}
+        if truncated and not failure:
+            info["distance"] = -self._potential(-1)
         reward = float(truncated and info["is_success"])
         if self.reward_kind == "dense" and not failure:
             reward += DENSE_SCALE * (self._potential(-1) - self._potential(-2))
@@ -210,24 +224,22 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         self._image = None
 
     def verdict(self, failure: str = "") -> dict[str, Any]:
-        """How the trial stands: `is_success`, `progress` and `failure`."""
-        judgement = (
-            Judgement(False, 0.0, failure)
-            if failure
-            else self.task.judge(self.trace, self.pair.robot_scene, self.pair.goal)
-        )
-        return {
+        """How the trial stands: `is_success`, `progress`, `failure`, and for two goals `original_success`."""
+        judgement = self._judge(self.pair.goal, failure)
+        verdict: dict[str, Any] = {
             "is_success": judgement.success,
             "progress": judgement.progress,
             "failure": judgement.failure,
         }
+        if self.original_goal is not None:
+            verdict["original_success"] = self._judge(self.original_goal, failure).success
+        return verdict
 
     def close(self) -> None:
         """Free the graphics memory."""
-        self._window.close()
-        if self._views is not None:
-            self._views.close()
-            self._views = None
+        self._close_views()
+        for env in self._elsewhere.values():
+            env.close()
 
     # --- for privileged agents ---------------------------------------------------------------------------
 
@@ -251,16 +263,48 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
     def _stage_for(self, kinds: tuple[str, ...]) -> Stage:
         """The stage in use when it fits, else a new one."""
         if self._stage is None or self._stage.kinds != kinds:
-            self.close()
+            self._close_views()
             self._stage = None
             release_freed()
             self._stage = Stage(kinds)
         return self._stage
 
+    def _close_views(self) -> None:
+        self._window.close()
+        if self._views is not None:
+            self._views.close()
+            self._views = None
+
     def _camera_views(self) -> Views:
         if self._views is None:
             self._views = Views(self.pair.stage, self.image_size, fine=self._fine)
         return self._views
+
+    def _show(self, rng: np.random.Generator) -> int:
+        """Set what is demonstrated; returns how many steps the trial's own demonstration takes.
+
+        Where another goal is shown, the trial lasts long enough for either.
+        """
+        control, own = self.control, self.pair
+        self.original_goal = own.goal if control.other_goal else None
+        if control.other_goal:
+            self.pair = with_other_goal(rng, self.task, own)
+        shown = self._film_elsewhere(rng) if control.other_task else self._film()
+        self.demonstration = control.alter(
+            replace(shown, instruction=self.instruction, domain=self.source.domain)
+        )
+        return max(len(own.rollout), len(self.pair.rollout))
+
+    def _film_elsewhere(self, rng: np.random.Generator) -> Demonstration:
+        """A demonstration of another task, in a scene of its own."""
+        task = wrong_task(rng, self.task)
+        if task not in self._elsewhere:
+            self._elsewhere[task] = TabletopEnv(
+                task, cue=self.cue, image_size=self.image_size, obs=self.obs_preset, fine=self._fine
+            )
+        _, info = self._elsewhere[task].reset(seed=int(rng.integers(2**31)))
+        shown: Demonstration = info["demonstration"]
+        return shown
 
     def _film(self) -> Demonstration:
         """The human video of this trial; without images its frames have no pixels."""
@@ -270,31 +314,37 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         if self.obs_preset == "image":
             puppet = HandPuppet(pair.stage.model, pair.hand)
             frames = self._camera_views().human_video(pair.human_simulation, played, puppet, pair.camera)
-        return Demonstration(frames, CONTROL_HZ, self.instruction, ground_truth(pair, played))
+        truth = ground_truth(pair, played)
+        return Demonstration(frames, CONTROL_HZ, self.instruction, truth, self.source.domain)
 
     def _robot_image(self) -> UInt8Array:
         """The robot view of this step, drawn once."""
         if self._image is None:
-            self._image = self._camera_views().robot(self.simulation)
+            self._begin_image()
+            self._image, self._begun = self._camera_views().finish(), False
         return self._image
+
+    def _begin_image(self) -> None:
+        if not self._begun:
+            self._camera_views().begin_robot(self.simulation)
+            self._begun = True
 
     def _potential(self, moment: int) -> float:
         return self.task.potential(self.trace[moment], self.pair.robot_scene, self.pair.goal)
 
     def _observe(self) -> dict[str, Any]:
-        common: dict[str, Any] = {
+        observation: dict[str, Any] = {
             "state": self.simulation.state(),
             "instruction": self._instruction_code.copy(),
         }
-        if self.wrist_view:
-            common["wrist_image"] = self._camera_views().wrist(self.simulation)
         if self.obs_preset == "state":
-            return {**common, **self._task_state()}
-        return {
-            "image": self._robot_image(),
-            "human_clip": self._padded[self.steps_taken : self.steps_taken + CLIP_LENGTH].copy(),
-            **common,
-        }
+            observation |= self._task_state()
+        else:
+            clip = self._padded[self.steps_taken : self.steps_taken + CLIP_LENGTH].copy()
+            observation |= {"human_clip": clip, "image": self._robot_image()}
+        if self.wrist_view:
+            observation["wrist_image"] = self._camera_views().wrist(self.simulation)
+        return observation
 
     def _task_state(self) -> dict[str, Float32Array]:
         now, goal = self.trace[-1], self.pair.goal
@@ -302,6 +352,12 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         for index, position in enumerate(now.prop_position[:MAX_PROPS]):
             props[index] = (*position, now.prop_yaw(index))
         return {"props": props, "goal": np.array([goal.subject, goal.target, goal.angle], np.float32)}
+
+    def _judge(self, goal: Goal, failure: str) -> Judgement:
+        """How the trial stands for `goal`; lost where the world broke (`failure`)."""
+        if failure:
+            return Judgement(False, 0.0, failure)
+        return self.task.judge(self.trace, self.pair.robot_scene, goal)
 
 
 def ground_truth(pair: Pair, played: Film) -> GroundTruth:

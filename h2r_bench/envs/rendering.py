@@ -69,6 +69,7 @@ class CameraRenderer:
         self._gl.make_current()
         self._context = mujoco.MjrContext(model, mujoco.mjtFontScale.mjFONTSCALE_50.value)
         mujoco.mjr_setBuffer(mujoco.mjtFramebuffer.mjFB_OFFSCREEN.value, self._context)
+        self._flush = importlib.import_module("OpenGL.GL").glFlush
         _renderers.add(self)
 
     @property
@@ -98,6 +99,15 @@ class CameraRenderer:
             RuntimeError: the renderer is closed.
             ValueError: the model has no such camera; the message lists those it has.
         """
+        self.begin(data, camera, show_hand=show_hand, show_robot=show_robot)
+        return self.finish(out)
+
+    def begin(self, data: mujoco.MjData, camera: str | int, *, show_hand: bool, show_robot: bool) -> None:
+        """Start to draw what `finish` gives; `data` may change as soon as this returns.
+
+        A software renderer fills in the pixels on threads of its own, so what is done before `finish` costs
+        little. Raises as `render` does.
+        """
         if self._context is None:
             raise RuntimeError("this renderer is closed")
         option = _visible(show_hand=show_hand, show_robot=show_robot)
@@ -105,6 +115,13 @@ class CameraRenderer:
         every = mujoco.mjtCatBit.mjCAT_ALL.value
         mujoco.mjv_updateScene(self._model, data, option, None, self._camera(camera), every, self._scene)
         mujoco.mjr_render(self._rect, self._scene, self._context)
+        self._flush()
+
+    def finish(self, out: UInt8Array | None = None) -> UInt8Array:
+        """The image that was begun last, shape (H, W, 3) RGB, written into `out` when given."""
+        if self._context is None:
+            raise RuntimeError("this renderer is closed")
+        self._gl.make_current()
         mujoco.mjr_readPixels(self._flipped, None, self._rect, self._context)
         image = np.empty_like(self._flipped) if out is None else out
         image[:] = self._flipped[::-1]  # OpenGL's first row is the lowest

@@ -59,10 +59,19 @@ class Views:
 
     def robot(self, simulation: Simulation) -> UInt8Array:
         """The robot as it stands, shape (H, W, 3)."""
+        self.begin_robot(simulation)
+        return self.finish()
+
+    def begin_robot(self, simulation: Simulation) -> None:
+        """Start to draw the robot as it stands; `finish` gives the image."""
         self._cast_shadow(simulation, simulation.tool()[0])
         self._refresh()
         self._show_ink(simulation, simulation.ink_steps)
-        return self._renderer.render(simulation.data, ROBOT_CAMERA, show_hand=False, show_robot=True)
+        self._renderer.begin(simulation.data, ROBOT_CAMERA, show_hand=False, show_robot=True)
+
+    def finish(self) -> UInt8Array:
+        """The image that was begun last, shape (H, W, 3)."""
+        return self._renderer.finish()
 
     def wrist(self, simulation: Simulation) -> UInt8Array:
         """What the gripper sees, shape (H, W, 3)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.metadata
 from dataclasses import dataclass
@@ -17,8 +18,17 @@ ENTRY_POINT_GROUP = "h2r_bench.policies"
 """Other distributions add agents under this entry-point group, as "module:Class"."""
 
 
+PRIVILEGED = ("expert", "replay")
+"""Of this package's agents, those with a `bind`: see `h2r_bench.types.PrivilegedAgent`."""
+
+
 class AgentLoadError(ValueError):
     """An agent could not be loaded; the message says why."""
+
+
+@dataclass(frozen=True)
+class _NoOptions:
+    """What an agent without options takes."""
 
 
 @dataclass(frozen=True)
@@ -29,19 +39,26 @@ class AgentSpec:
     """The class, as "package.module:Class"."""
     summary: str = ""
     """One line for `--help` and tables."""
+    privileged: bool = False
+    """Whether it looks behind the curtain: such agents are ceilings, not competitors."""
     extra: str = ""
     """Extra of this package that it needs."""
 
     def load(self, weights: Path | None = None, options: Any = None) -> Agent:
         """Import the class and make the agent, from `weights` or, without, from those it ships with.
 
-        A class with a `from_pretrained(path or None)` has weights; any other is called without arguments. To
-        either, `options` are handed as one more argument, if there are any: see `h2r_bench.policies.options`.
+        A class with a `from_pretrained(path or None)` has weights; any other is called without arguments. One
+        with `Options` (see `h2r_bench.policies.options`) is handed `options`, or its defaults, as well.
 
         Raises:
-            AgentLoadError: there is no such class, or it is no agent, or takes no weights, or cannot start.
+            AgentLoadError: there is no such class, or it is no agent, or takes no weights, or needs options,
+                or cannot start.
         """
         agent_class = self.find()
+        if options is None and hasattr(agent_class, "Options"):
+            if missing := self.required_options():
+                raise AgentLoadError(f"{self.target} needs the options {', '.join(missing)}")
+            options = agent_class.Options()
         arguments = () if options is None else (options,)
         try:
             if hasattr(agent_class, "from_pretrained"):
@@ -55,6 +72,12 @@ class AgentSpec:
         if not isinstance(agent, Agent):
             raise AgentLoadError(f"{self.target} is no agent: it needs the methods reset and predict")
         return agent
+
+    def required_options(self) -> list[str]:
+        """Names of the agent's options that have no default. Raises AgentLoadError."""
+        fields = dataclasses.fields(getattr(self.find(), "Options", _NoOptions))
+        unset = dataclasses.MISSING
+        return [field.name for field in fields if field.default is unset and field.default_factory is unset]
 
     def find(self) -> Any:
         """The class itself. Raises AgentLoadError."""
@@ -76,14 +99,35 @@ def registered() -> Registry[AgentSpec]:
     agents: Registry[AgentSpec] = Registry("policy")
     ours = {
         "h2r": ("h2r_bench.policies.h2r.agent:H2RAgent", "Human2Robot, compact preset"),
+        "h2r_knn": (
+            "h2r_bench.policies.knn.agent:KNNAgent",
+            "h2r that follows the video of the most similar training scene, not the one shown",
+        ),
+        "h2r_no_pretrain": (
+            "h2r_bench.policies.h2r.agent:NoPretrainAgent",
+            "h2r behind a VPM at its initial parameters, which does not see the human",
+        ),
+        "h2r_no_pretrain_seeing": (
+            "h2r_bench.policies.h2r.agent:NoPretrainSeeingAgent",
+            "the same, the human let through by a Gaussian projection",
+        ),
+        "human_decoder": (
+            "h2r_bench.policies.h2r.agent:HumanDecoderAgent",
+            "h2r's decoder on ResNet18 features of the human video",
+        ),
+        "blind": ("h2r_bench.policies.h2r.agent:BlindAgent", "h2r's decoder without any video"),
+        "hand_tracker": (
+            "h2r_bench.policies.hand_tracker:HandTrackerAgent",
+            "reads the hand's pose from each frame and goes there, open loop",
+        ),
         "expert": ("h2r_bench.policies.expert:ExpertAgent", "scripted, privileged: the ceiling"),
         "replay": ("h2r_bench.policies.replay:ReplayAgent", "tracks the true hand open loop, privileged"),
         "random": ("h2r_bench.policies.random_agent:RandomAgent", "looks at nothing: the floor"),
     }
     for name, (target, summary) in ours.items():
-        agents.add(name, AgentSpec(target, summary))
+        agents.add(name, AgentSpec(target, summary, privileged=name in PRIVILEGED))
     remote = AgentSpec(
-        "h2r_bench.policies.remote:RemoteAgent", "a policy server, by openpi's protocol", "remote"
+        "h2r_bench.policies.remote:RemoteAgent", "a policy server, by openpi's protocol", extra="remote"
     )
     agents.add("remote", remote)
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):

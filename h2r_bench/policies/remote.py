@@ -158,9 +158,18 @@ class RemoteAgent:
         return self.info.needs_images
 
     @property
+    def execute(self) -> int | None:
+        """Control steps after which a new chunk is wanted: as asked for, else as the server says."""
+        return self.options.execute or self.info.execute
+
+    @property
     def weights_hash(self) -> str:
-        """Hash of the server's weights as it states them; "none" when it does not."""
-        return self.info.weights or "none"
+        """Hash of the server's weights as it states them, or else its address.
+
+        Two servers are then never taken for one, though one server may be two if its policy is exchanged.
+        """
+        address = urlsplit(self.options.url)
+        return self.info.weights or f"at {address.hostname}:{address.port or address.scheme}"
 
     @property
     def world(self) -> int | None:
@@ -195,10 +204,17 @@ class RemoteAgent:
         if episode_start is not None and np.any(episode_start):
             self._begin()
         if self._done == len(self._chunk):
-            self._chunk, self._done = self._ask(observation), 0
+            self._chunk, self._done = self._ask(observation)[: self.options.execute], 0
         action: Float32Array = self._chunk[self._done]
         self._done += 1
         return action.copy(), state
+
+    def plan(self, observation: Mapping[str, Any], step: int) -> Float32Array:
+        """All actions (n, 7) that the server has for the control steps from `step` on.
+
+        Raises RemoteError, as `predict` does.
+        """
+        return self._ask(observation, step)
 
     def close(self) -> None:
         """Leave the server."""
@@ -212,13 +228,13 @@ class RemoteAgent:
     def _connect(self) -> Connection:
         return Connection(self.options.url, min(CONNECT_TIMEOUT_S, self.options.timeout))
 
-    def _ask(self, observation: Mapping[str, Any]) -> Float32Array:
-        """A new chunk, shape (at most `execute`, 7)."""
+    def _ask(self, observation: Mapping[str, Any], plan_step: int | None = None) -> Float32Array:
+        """What the server answers, shape (horizon, 7)."""
         if self._connection is None:
             raise RemoteError("there is no connection")
         prompt = instruction_of(observation) if self._instruction is None else self._instruction
         message = request_message(
-            observation, prompt, self._fresh, self._seed, self._demonstration, self.info.wants
+            observation, prompt, self._fresh, self._seed, self._demonstration, self.info.wants, plan_step
         )
         try:
             actions = self._connection.ask(message, self.options.timeout)
@@ -226,7 +242,7 @@ class RemoteAgent:
             self._connection = None
             raise
         self._fresh = False
-        return actions[: self.options.execute]
+        return actions
 
 
 def _connect(url: str, timeout: float) -> ClientConnection:

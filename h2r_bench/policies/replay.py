@@ -18,6 +18,9 @@ class ReplayAgent:
     needs_images = False
     """It looks at no picture, so the runner need not draw any."""
 
+    needs_truth = True
+    """It reads the simulator's knowledge of the hand."""
+
     def __init__(self, lead_steps: int = LEAD_STEPS) -> None:
         self.lead_steps = lead_steps
         self._actions: Float32Array | None = None

@@ -100,7 +100,7 @@ def refuse_unreal(task: str) -> None:
     if reason:
         real = [name for name in TASKS if not TASKS.get(name).unreal]
         raise SetupError(
-            f"task {task} has no protocol on an arm: {reason}. Tasks that have: {', '.join(real)}"
+            f"{task} has no protocol on an arm: {reason}. Tasks that have one: {', '.join(real)}"
         )
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any, Protocol
 
 import numpy as np
 
 from h2r_bench.chunks import ChunkPlayer
 from h2r_bench.types import Agent, ChunkAgent, Float32Array
+
+WAIT_S = 0.06
+"""A chunk is waited for this long once the previous one is used up [s]; after that its last action holds."""
 
 
 class Mind(Protocol):
@@ -54,7 +57,10 @@ class StepMind:
 
 
 class ChunkMind:
-    """Computes the next chunk in a thread of its own while the previous one is carried out."""
+    """Computes the next chunk in a thread of its own while the previous one is carried out.
+
+    Chunks of one action leave nothing to carry out meanwhile: then it waits, as for any other agent.
+    """
 
     def __init__(self, agent: ChunkAgent) -> None:
         self._agent = agent
@@ -70,17 +76,24 @@ class ChunkMind:
 
     def action(self, observation: Any, step: int) -> Float32Array:
         """What the newest chunk says for `step`, shape (7,). Raises whatever the agent raised."""
-        if self._coming is not None and self._coming.done():
-            self._player.put(self._asked, self._coming.result())
-            self._made_at, self._coming = self._asked, None
+        self._take(wait_s=0.0)
         if self._coming is None and self._player.due(step):
             self._player.asked(step)
             self._asked = step
             self._coming = self._worker.submit(self._agent.plan, observation, step)
+        if self._player.used_up(step):
+            self._take(WAIT_S)
         action = self._player.action(step)
         if action is None:
             raise RuntimeError("call begin before action")
         return action
+
+    def _take(self, wait_s: float) -> None:
+        """Take the chunk under way if it comes within `wait_s` [s]."""
+        if self._coming is None or not wait([self._coming], wait_s).done:
+            return
+        self._player.put(self._asked, self._coming.result())
+        self._made_at, self._coming = self._asked, None
 
     def made_at(self) -> int:
         """The step whose observation the chunk in use answers."""

@@ -105,5 +105,7 @@ class Recorder:
                 done.wait()
 
     def _wait_for_enter(self, done: threading.Event) -> None:
-        self._terminal.line("")
-        done.set()
+        try:
+            self._terminal.line("")
+        finally:
+            done.set()

@@ -68,7 +68,7 @@ def unblind(session: Session, out: Path) -> list[list[TrialRecord]]:
         for record in mine:
             if record.key() not in there:
                 log.append(record)
-    _link_videos(session, out)
+    _link_videos(session, records, out)
     if not session.standing.closed:
         session.note(CLOSED, -1)
     return records
@@ -138,13 +138,14 @@ def _runs_of(session: Session, who: int) -> list[int]:
     return [run for run in range(session.plan.runs) if session.plan.run(run)[1] == who]
 
 
-def _link_videos(session: Session, out: Path) -> None:
+def _link_videos(session: Session, records: Sequence[Sequence[TrialRecord]], out: Path) -> None:
     """Give each run's video its unblinded name beside the blinded one, and write down which is which."""
     plan, names = session.plan, {}
+    found = {(who, record.trial): record for who, mine in enumerate(records) for record in mine}
     for run in range(plan.runs):
         trial, who = plan.run(run)
         blind = session.run_folder(run) / "video.mp4"
-        path = video_path(out, plan.task, plan.policies[who], trial)
+        path = video_path(out, found[who, trial], trial)
         names[session.run_folder(run).name] = {"policy": plan.policies[who], "trial": trial}
         if blind.exists() and not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)

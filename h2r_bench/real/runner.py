@@ -16,6 +16,7 @@ from h2r_bench.real.cards import SceneCard
 from h2r_bench.real.contenders import Contender
 from h2r_bench.real.demos import resized
 from h2r_bench.real.errors import BridgeError, SetupError
+from h2r_bench.real.estop import EmergencyStop
 from h2r_bench.real.loop import Bench, Measured, Tick, TrialFaultError, TrialStoppedError, drive
 from h2r_bench.real.mind import mind_of
 from h2r_bench.real.session import DONE, FAULT, STARTED, UNDO, VERDICT, VOID, Session, write_json
@@ -27,6 +28,8 @@ PARK = (0.32, 0.0, 0.40)
 """Where the tool waits while a person sets up the table [m]: high and near the base, out of the picture."""
 APPROACH_SPEED = 0.12
 """Speed between trials [m/s]."""
+RECOVERY_S = 10.0
+"""How long an arm may complain before a trial [s]."""
 MAX_FAULTS = 2
 """After so many faults in one run a person has to look."""
 FILM_SIZE = (424, 240)
@@ -75,7 +78,8 @@ class Runner:
         card, contender, label = self._cards[trial], self._contenders[who], self._session.label(run)
         folder = self._session.run_folder(run)
         folder.mkdir(exist_ok=True)
-        self._park()
+        with EmergencyStop(self._bench.arm.emergency_stop):
+            self._park()
         answer = self._supervisor.set_up(card, label, folder)
         if answer is Answer.UNDO:
             self._undo()
@@ -84,7 +88,8 @@ class Runner:
             raise SessionStoppedError("stopped on request")
         self._session.note(STARTED, run)
         try:
-            measured, stopped = self._drive(card, contender, label, folder)
+            with EmergencyStop(self._bench.arm.emergency_stop):
+                measured, stopped = self._drive(card, contender, label, folder)
         except (TrialFaultError, AgentError, ArmError, CameraError) as error:
             self._fault(run, str(error))
             return False
@@ -100,8 +105,9 @@ class Runner:
         demonstration = self._supervisor.demonstration(card)
         horizon = len(demonstration) + round(EXTRA_SECONDS * CONTROL_HZ)
         write_json(folder / "card.json", {**card.describe(), "horizon": horizon})
+        self._wait_until_well()
         self._go_to_start(card)
-        self._wake(contender, demonstration, card)
+        wake(contender, demonstration, card, self._supervisor)
         film, steps = Film(demonstration, self._bench), folder / "steps.jsonl"
         steps.unlink(missing_ok=True)
 
@@ -119,15 +125,6 @@ class Runner:
             return Measured(steps=len(film.video)), True
         finally:
             film.save(folder / "video.mp4")
-
-    def _wake(self, contender: Contender, demonstration: Demonstration, card: SceneCard) -> None:
-        """Give the agent its task. Raises SetupError when it cannot take it."""
-        if isinstance(contender.agent, PrivilegedAgent):
-            contender.agent.bind(self._supervisor.scene_handle)
-        try:
-            contender.agent.reset(resized(demonstration, contender.image_size), card.instruction, card.seed)
-        except ValueError as error:
-            raise SetupError(f"one of the policies refuses: {error}") from None
 
     def _judge(self, run: int, *, fresh: bool) -> None:
         """Have the run judged that waits for it."""
@@ -174,12 +171,41 @@ class Runner:
         except ArmError as error:
             raise SessionStoppedError(f"the arm cannot be parked: {error}") from error
 
+    def _wait_until_well(self) -> None:
+        """Give a gripper or a network that was silent the time to come back. Raises TrialFaultError."""
+        clock = self._bench.arm.clock
+        until = clock.now() + RECOVERY_S
+        while faults := self._bench.arm.read_state().faults:
+            if clock.now() > until:
+                raise TrialFaultError(f"the arm reports: {', '.join(faults)}")
+            clock.sleep_until(clock.now() + 1.0 / CONTROL_HZ)
+
     def _go_to_start(self, card: SceneCard) -> None:
         """Over the start, then down to it."""
         arm, start = self._bench.arm, card.start
         over = np.array([*start.position[:2], PARK[2]])
         arm.move_to(over, start.rotvec, speed=APPROACH_SPEED)
         arm.move_to(start.position, start.rotvec, speed=APPROACH_SPEED)
+
+
+def wake(contender: Contender, demonstration: Demonstration, card: SceneCard, supervisor: Supervisor) -> None:
+    """Give the agent its task. Raises SetupError when it cannot take it."""
+    if isinstance(contender.agent, PrivilegedAgent):
+        contender.agent.bind(supervisor.scene_handle)
+    try:
+        contender.agent.reset(resized(demonstration, contender.image_size), card.instruction, card.seed)
+    except ValueError as error:
+        raise SetupError(f"one of the policies refuses: {error}") from None
+
+
+def act_dry(
+    bench: Bench, contender: Contender, card: SceneCard, supervisor: Supervisor, log: Path
+) -> Measured:
+    """A trial's loop from where the arm stands, on a bench whose arm is not told."""
+    demonstration = supervisor.demonstration(card)
+    wake(contender, demonstration, card, supervisor)
+    seen = resized(demonstration, contender.image_size)
+    return drive(bench, mind_of(contender.agent), seen, card.instruction, len(demonstration), log)
 
 
 class Film:

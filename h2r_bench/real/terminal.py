@@ -25,7 +25,14 @@ class Terminal:
         self.console = console or Console()
         self.interactive = ask is not None or (self.console.is_terminal and sys.stdin.isatty())
         """Whether anybody is there to answer."""
-        self._ask = ask or self.console.input
+        self._input = ask or self.console.input
+
+    def _ask(self, prompt: str) -> str:
+        """A line that was typed; the end of the input (Ctrl-D) is as good as Ctrl-C."""
+        try:
+            return self._input(prompt)
+        except EOFError:
+            raise KeyboardInterrupt from None
 
     def say(self, message: str, style: str = "") -> None:
         """One line."""

@@ -10,8 +10,9 @@ import contextlib
 import math
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,10 +20,14 @@ import tyro
 
 from h2r_bench.real.arms.base import Arm
 from h2r_bench.real.arms.catalog import ArmConfig
+from h2r_bench.real.arms.dry import DryArm
+from h2r_bench.real.calibrate import DEFAULT_CALIBRATION
+from h2r_bench.real.calibration import require_calibration
 from h2r_bench.real.cameras import Camera, CameraConfig, View, make_camera
 from h2r_bench.real.cameras.catalog import load_view
 from h2r_bench.real.cameras.twin import TwinCamera
 from h2r_bench.real.cards import SceneCard, draw_cards, refuse_unreal
+from h2r_bench.real.checks import refuse_unless_passed, startup_checks
 from h2r_bench.real.contenders import Contender, check_contender, load_contenders
 from h2r_bench.real.errors import BridgeError, SetupError
 from h2r_bench.real.loop import Bench
@@ -31,7 +36,7 @@ from h2r_bench.real.person import LiveCard, Person
 from h2r_bench.real.recorder import Recorder
 from h2r_bench.real.rehearsal import Rehearsal, SimulatedArm
 from h2r_bench.real.results import refuse_overlap, show_results, unblind
-from h2r_bench.real.runner import Runner, SessionStoppedError, describe_bench
+from h2r_bench.real.runner import Runner, SessionStoppedError, act_dry, describe_bench
 from h2r_bench.real.safety import SafeArm, SafetyLimits
 from h2r_bench.real.session import Session, SessionPlan
 from h2r_bench.real.supervisor import Supervisor
@@ -63,8 +68,12 @@ class TrialsConfig:
     """Folder for records, videos and the session's files."""
     demos: Path = Path("lab/demos")
     """Folder of human demonstrations, see `python -m h2r_bench.real.record`."""
+    calibration: Path = DEFAULT_CALIBRATION
+    """What `python -m h2r_bench.real.calibrate` saved."""
     port: int = 8787
     """Port on loopback of the page that shows the scene over the live view; 0 for no page."""
+    dry_run: bool = False
+    """Every policy once on the first scene, with camera, arm and limits, but nothing moves or is recorded."""
     arm: Annotated[ArmConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=ArmConfig)
     camera: Annotated[CameraConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=CameraConfig)
     limits: SafetyLimits = field(default_factory=SafetyLimits)
@@ -86,6 +95,9 @@ def main(
     again = shlex.join(["python", "-m", "h2r_bench.real.trials", *argv])
     try:
         with contextlib.ExitStack() as stack:
+            if config.dry_run:
+                dry_run(config, make, terminal, stack)
+                return 0
             session, runner = prepare(config, make, terminal, stack)
             if runner is not None:
                 runner.run()
@@ -113,26 +125,69 @@ def prepare(
         SetupError: with one line that says what is wrong and what to do.
         BridgeError: the arm or the camera cannot be reached.
     """
-    check_numbers(config)
-    refuse_unreal(config.task)
-    contenders = load_contenders(config.policy, config.url)
-    cards = draw_cards(
-        config.task, cue=config.cue, shift_cm=config.shift, seed=config.seed, trials=config.trials
-    )
-    arm = make(config)
+    contenders, cards = contenders_and_cards(config)
+    arm = make_calibrated(config, make)
     session = Session.open(session_folder(config, cards[0].task), plan_of(config, cards, contenders, arm))
     refuse_overlap(config.out, session)
     if len(session.standing.verdicts) == session.plan.runs:
         return session, None
-    bench = stack.enter_context(open_bench(config, arm))
-    frame = bench.camera.latest(timeout_s=5.0).image
-    size = (frame.shape[1], frame.shape[0])
-    for contender in contenders:
-        check_contender(contender, bench.view, size, behind_curtain=isinstance(arm, SimulatedArm))
+    bench = stack.enter_context(open_bench(config, arm, terminal))
+    check_all(contenders, bench, arm)
     supervisor = stack.enter_context(open_supervisor(config, arm, bench, terminal))
     supervisor.check(cards)
     versions = describe_bench(bench.arm, bench.camera.name)
     return session, Runner(session, cards, contenders, bench, supervisor, versions)
+
+
+def dry_run(config: TrialsConfig, make: ArmMaker, terminal: Terminal, stack: contextlib.ExitStack) -> None:
+    """Let every policy act on the first scene without telling the arm; say what would have happened.
+
+    Raises as `prepare` does.
+    """
+    contenders, cards = contenders_and_cards(replace(config, trials=1))
+    arm = make_calibrated(config, make)
+    bench = stack.enter_context(open_bench(config, arm, terminal))
+    check_all(contenders, bench, arm)
+    supervisor = stack.enter_context(open_supervisor(config, arm, bench, terminal))
+    with tempfile.TemporaryDirectory() as folder:
+        supervisor.set_up(cards[0], "dry run", Path(folder))
+        for contender in contenders:
+            found = act_dry(bench, contender, cards[0], supervisor, Path(folder) / "steps.jsonl")
+            terminal.say(f"{contender.label}: {found.rate_hz:.2f} actions a second")
+            terminal.say(
+                f"  frame to command {found.latency_ms:.0f} ms, 95 % within {found.latency_p95_ms:.0f}"
+            )
+            held = ", ".join(f"{kind} {count} times" for kind, count in found.interventions.items())
+            terminal.say(
+                f"  {found.missed} of {found.steps} steps missed; limits: {held or 'never in the way'}"
+            )
+
+
+def contenders_and_cards(config: TrialsConfig) -> tuple[list[Contender], list[SceneCard]]:
+    """The policies and the scenes. Raises SetupError, UnknownNameError."""
+    check_numbers(config)
+    refuse_unreal(config.task)
+    contenders = load_contenders(config.policy, config.url)
+    drawn = {"shift_cm": config.shift, "seed": config.seed, "trials": config.trials}
+    return contenders, draw_cards(config.task, cue=config.cue, **drawn)  # type: ignore[arg-type]
+
+
+def check_all(contenders: Sequence[Contender], bench: Bench, arm: Arm) -> None:
+    """Raise SetupError when the bench cannot give what one of the policies needs."""
+    frame = bench.camera.latest(timeout_s=5.0).image
+    for contender in contenders:
+        size = (frame.shape[1], frame.shape[0])
+        check_contender(contender, bench.view, size, behind_curtain=isinstance(arm, SimulatedArm))
+
+
+def make_calibrated(config: TrialsConfig, make: ArmMaker) -> Arm:
+    """The arm, told where its base stands. Raises CalibrationError for a physical one without calibration."""
+    arm = make(config)
+    if isinstance(arm, SimulatedArm):
+        return arm
+    known = require_calibration(config.calibration, config.arm.arm, config.arm.host)
+    options = (*config.arm.arm_option, known.mount_option)
+    return make(replace(config, arm=replace(config.arm, arm_option=options)))
 
 
 def check_numbers(config: TrialsConfig) -> None:
@@ -171,9 +226,12 @@ def plan_of(
 
 
 @contextlib.contextmanager
-def open_bench(config: TrialsConfig, arm: Arm) -> Iterator[Bench]:
-    """Arm and camera, connected, behind the safety limits."""
-    safe = SafeArm(arm, config.limits)
+def open_bench(config: TrialsConfig, arm: Arm, terminal: Terminal) -> Iterator[Bench]:
+    """Arm and camera, connected, behind the safety limits; the check list is passed.
+
+    Raises ArmError or CameraError, with the remedy.
+    """
+    safe = SafeArm(DryArm(arm) if config.dry_run else arm, config.limits)
     view = View() if isinstance(arm, SimulatedArm) else load_view(config.camera)
     safe.connect()
     camera: Camera | None = None
@@ -182,6 +240,7 @@ def open_bench(config: TrialsConfig, arm: Arm) -> Iterator[Bench]:
             TwinCamera(arm.twin, arm.clock) if isinstance(arm, SimulatedArm) else make_camera(config.camera)
         )
         camera.open()
+        refuse_unless_passed(startup_checks(safe), terminal.say)
         yield Bench(safe, camera, view)
     finally:
         if camera is not None:

@@ -1,4 +1,4 @@
-"""Arrays that are computed piece by piece, kept in a file, and gone on with after an interruption."""
+"""Arrays that are computed piece by piece or when first asked for, and kept in a file."""
 
 from __future__ import annotations
 
@@ -34,3 +34,41 @@ def filled(
     if loaded.shape != shape:
         raise ValueError(f"{path} holds {loaded.shape} instead of {shape}: delete it to make it anew")
     return loaded
+
+
+class Kept:
+    """An array whose rows are computed when they are first asked for, and kept on disk from then on."""
+
+    def __init__(
+        self,
+        path: Path,
+        shape: tuple[int, ...],
+        compute: Callable[[NDArray[np.int64]], Any],
+        piece: int = 64,
+    ) -> None:
+        """Rows of `shape`[1:] float16 in the file `path`; `compute` gives those at up to `piece` indices."""
+        self._compute, self._piece = compute, piece
+        self.shape = shape
+        self._rows = _opened(path, shape, np.float16)
+        self._known = _opened(path.with_suffix(".known.npy"), shape[:1], np.bool_)
+
+    def __getitem__(self, index: NDArray[np.int64]) -> NDArray[np.float16]:
+        """The rows at `index`, shape (*index shape, *row shape)."""
+        wanted = np.unique(index)
+        missing = wanted[~self._known[wanted]]
+        for start in range(0, len(missing), self._piece):
+            some = missing[start : start + self._piece]
+            self._rows[some] = self._compute(some)
+            self._known[some] = True
+        rows: NDArray[np.float16] = self._rows[index]
+        return rows
+
+
+def _opened(path: Path, shape: tuple[int, ...], dtype: type[np.generic]) -> Any:
+    """A memory map that can be written to. Raises ValueError when the file is of another shape."""
+    if not path.is_file():
+        return np.lib.format.open_memmap(path, "w+", dtype, shape)
+    array = np.lib.format.open_memmap(path, "r+")
+    if array.shape != shape or array.dtype != dtype:
+        raise ValueError(f"{path} holds {array.shape} instead of {shape}: delete it to make it anew")
+    return array

@@ -1,8 +1,12 @@
-"""Train the action decoder on the frozen VPM's features (paper, section 4.2)."""
+"""Train the action decoder behind a video encoder (paper, section 4.2).
+
+The features of a frozen encoder are computed once, before the decoder is trained; an encoder that is trained
+together with the decoder sees its clips anew at every step.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,19 +15,32 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
+from h2r_bench.policies.h2r.encoders import Sight, VideoEncoder
 from h2r_bench.training.cache import filled
 from h2r_bench.training.frames import Clips
-from h2r_bench.training.loop import Batch, Loop, Trainer
+from h2r_bench.training.loop import Batch, Draw, Loop, Trainer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from h2r_bench.policies.h2r.config import DecoderConfig
-    from h2r_bench.policies.h2r.vpm import VideoPredictionModel
     from h2r_bench.training.frames import Frames
 
 PIECE = 8
-"""Clips that the VPM sees at once when features are computed."""
+"""Clips that the encoder sees at once when features are computed."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What a decoder is trained on."""
+
+    batch: int = 32
+    """Clips in a batch."""
+    clips: int = 1500
+    """Clips whose features are computed, once, where the encoder is frozen."""
+    state_noise: float = 0.03
+    """Noise on the normalised state, so that the decoder learns to follow the video rather than to go on as
+    it went (standard deviation)."""
 
 
 @dataclass(frozen=True)
@@ -54,58 +71,114 @@ class DecoderLoss(nn.Module):
         return self.decoder.loss(features, state + self.state_noise * noise, actions, generator)
 
 
+class JointLoss(nn.Module):
+    """The same with the encoder inside, so that it learns as well."""
+
+    def __init__(self, encoder: VideoEncoder, loss: DecoderLoss) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.loss = loss
+
+    def forward(
+        self,
+        human: Tensor,
+        robot: Tensor,
+        step: Tensor,
+        state: Tensor,
+        actions: Tensor,
+        *,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """What `Sight` holds, then states (B, 10) and actions (B, chunk, 10), both normalised."""
+        features = self.encoder(Sight(human, robot, step, []))
+        out: Tensor = self.loss(features, state, actions, generator=generator)
+        return out
+
+
 def make_examples(
-    vpm: VideoPredictionModel, decoder: ActionDecoder, frames: Frames, count: int, seed: int, out: Path
+    encoder: VideoEncoder, decoder: ActionDecoder, frames: Frames, count: int, seed: int, out: Path
 ) -> Examples:
     """Draw `count` clips and compute their features, kept in `out/features.npy`."""
-    length = vpm.config.frames
-    parts = [frames.clips(np.random.default_rng((seed, row)), 1, length) for row in range(count)]
+    parts = [frames.clips(np.random.default_rng((seed, row)), 1, encoder.frames) for row in range(count)]
     drawn = Clips(
         *(np.concatenate([getattr(part, key) for part in parts]) for key in ("human", "robot", "reference"))
     )
 
+    @torch.no_grad()
     def compute(rows: slice) -> Any:
         noise = [
             torch.Generator().manual_seed(seed * 1_000_003 + row) for row in range(rows.start, rows.stop)
         ]
-        human = torch.from_numpy(frames.human[drawn.human[rows]])
-        robot = torch.from_numpy(frames.robot[drawn.reference[rows]])
-        features = vpm.features(human, robot, noise)
+        some = Clips(drawn.human[rows], drawn.robot[rows], drawn.reference[rows])
+        features = encoder(Sight(*look(encoder, frames, some), noise))
         return features[:, : decoder.config.frames].numpy().astype(np.float16)
 
     out.mkdir(parents=True, exist_ok=True)
     shape = (count, decoder.config.frames, *decoder.config.feature_shape)
     features = filled(out / "features.npy", shape, PIECE, compute, "features")
+    return Examples(features, *labels(decoder, frames, drawn))
+
+
+def look(encoder: VideoEncoder, frames: Frames, drawn: Clips) -> tuple[Tensor, Tensor, Tensor]:
+    """Human clips, robot images and steps of `drawn`; without images for an encoder that looks at none."""
+    robot = drawn.reference if "image" in encoder.reads else drawn.reference[:0]
+    start = drawn.human[:, 0]
+    human = drawn.human if "human_clip" in encoder.reads else drawn.human[:, :0]
+    return (
+        torch.from_numpy(frames.human[human]),
+        torch.from_numpy(frames.robot[robot]),
+        torch.from_numpy(frames.steps(start)),
+    )
+
+
+def labels(decoder: ActionDecoder, frames: Frames, drawn: Clips) -> tuple[Tensor, Tensor]:
+    """States when the clips begin and the actions in time with the human's, both normalised."""
     actions = frames.actions_after(drawn.robot[:, 0], decoder.config.chunk)
     normalizer = decoder.normalizer
-    return Examples(features, normalizer.state(frames.state[drawn.reference]), normalizer.action(actions))
+    return normalizer.state(frames.state[drawn.reference]), normalizer.action(actions)
+
+
+def fitted_config(config: DecoderConfig, encoder: VideoEncoder) -> DecoderConfig:
+    """`config` for the features of `encoder`; of more frames than it reads, it reads the first."""
+    frames = min(config.frames, encoder.frames) or 1
+    return replace(config, feature_shape=encoder.feature_shape, frames=frames)
 
 
 def train_decoder(
-    config: DecoderConfig,
-    vpm: VideoPredictionModel,
-    frames: Frames,
-    loop: Loop,
-    *,
-    batch: int,
-    clips: int,
-    state_noise: float,
-    out: Path,
+    config: DecoderConfig, encoder: VideoEncoder, frames: Frames, loop: Loop, recipe: Recipe, out: Path
 ) -> ActionDecoder:
-    """Train on batches of `batch` out of `clips` clips and write the decoder into `out`.
+    """Train a decoder behind `encoder` on clips of `frames`, and write it into `out`.
 
-    `state_noise` is the standard deviation of what is added to the normalised state, so that the decoder
-    learns to follow the video rather than to go on as it went.
+    The encoder is written there, too, unless it has a run of its own.
     """
     torch.manual_seed(loop.seed)
-    decoder = ActionDecoder(config)
-    decoder.normalizer.fit(np.concatenate([frames.state[:, :3], frames.action[:, :3]]))
-    examples = make_examples(vpm, decoder, frames, clips, loop.seed, out)
-
-    def draw(rng: np.random.Generator) -> Batch:
-        rows = np.sort(rng.integers(clips, size=batch))
-        return torch.from_numpy(examples.features[rows]).float(), examples.state[rows], examples.actions[rows]
-
-    Trainer(DecoderLoss(decoder, state_noise), loop, out).run(draw, "decoder")
+    decoder = ActionDecoder(fitted_config(config, encoder))
+    seen = frames.chosen
+    decoder.normalizer.fit(np.concatenate([frames.state[seen, :3], frames.action[seen, :3]]))
+    loss = DecoderLoss(decoder, recipe.state_noise)
+    if encoder.trained_with_decoder:
+        draw = _drawing_clips(encoder, decoder, frames, recipe)
+        Trainer(JointLoss(encoder, loss), loop, out).run(draw, "decoder")
+    else:
+        examples = make_examples(encoder, decoder, frames, recipe.clips, loop.seed, out)
+        Trainer(loss, loop, out).run(_drawing_examples(examples, recipe), "decoder")
+    if not encoder.own_run:
+        encoder.save(out)
     decoder.save(out)
     return decoder
+
+
+def _drawing_examples(examples: Examples, recipe: Recipe) -> Draw:
+    def draw(rng: np.random.Generator) -> Batch:
+        rows = np.sort(rng.integers(recipe.clips, size=recipe.batch))
+        return torch.from_numpy(examples.features[rows]).float(), examples.state[rows], examples.actions[rows]
+
+    return draw
+
+
+def _drawing_clips(encoder: VideoEncoder, decoder: ActionDecoder, frames: Frames, recipe: Recipe) -> Draw:
+    def draw(rng: np.random.Generator) -> Batch:
+        drawn = frames.clips(rng, recipe.batch, max(1, encoder.frames))
+        return (*look(encoder, frames, drawn), *labels(decoder, frames, drawn))
+
+    return draw

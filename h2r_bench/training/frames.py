@@ -13,12 +13,12 @@ from h2r_bench.datasets import DatasetError, EpisodeStore
 from h2r_bench.training.pictures import Pictures, write_pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from h2r_bench.types import Float32Array
+    from h2r_bench.types import Float32Array, UInt8Array
 
     Int = NDArray[np.int64]
 
@@ -44,7 +44,14 @@ class Clips:
 class Frames:
     """The frames, states and actions of all N steps of a dataset, one after another."""
 
-    def __init__(self, human: Pictures, robot: Pictures, arrays: dict[str, Any], starts: Int) -> None:
+    def __init__(
+        self,
+        human: Pictures | UInt8Array,
+        robot: Pictures | UInt8Array,
+        arrays: dict[str, Any],
+        starts: Int,
+        facts: Sequence[Mapping[str, Any]],
+    ) -> None:
         self.human = human
         """The human's pictures, (N, H, W, 3) uint8."""
         self.robot = robot
@@ -53,10 +60,18 @@ class Frames:
         """Shape (N, 10)."""
         self.action: Float32Array = arrays["action"].astype(np.float32)
         """Shape (N, 7)."""
+        self.hand_pose: Float32Array = arrays["hand_pose"].astype(np.float32)
+        """Shape (N, 6): the hand's pinch point [m] and rotation vector [rad] in each human frame."""
         self.starts = starts
         """Shape (episodes + 1,): where each episode begins; the last entry is N."""
         self.robot_of_human = _synchronous(arrays["human_frame_index"], starts)
         """Shape (N,): the robot's frame of the same moment, for each human frame."""
+        self.tasks = tuple(str(each["task"]) for each in facts)
+        """Length episodes: the task of each."""
+        self.cues = tuple(str(each["cue"]) for each in facts)
+        """Length episodes: who said what to do, `scene` or `video`."""
+        self.chosen: Int = np.arange(len(self.state))
+        """Indices of the frames that clips are drawn from; all, unless `only` was called."""
         self._episode = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
 
     def __len__(self) -> int:
@@ -67,7 +82,7 @@ class Frames:
 
         Beyond the end of an episode its last frame repeats, as in an observation.
         """
-        start = rng.integers(len(self), size=count)
+        start = self.chosen[rng.integers(len(self.chosen), size=count)]
         offsets = np.broadcast_to(np.arange(frames), (count, frames))
         if span:
             offsets = rng.integers(span, size=(count, frames))
@@ -75,6 +90,26 @@ class Frames:
         human = np.minimum(start[:, None] + offsets, last[:, None])
         reference = np.maximum(self.robot_of_human[start] - rng.integers(MAX_LAG + 1, size=count), first)
         return Clips(human, self.robot_of_human[human], reference)
+
+    def only(self, tasks: Sequence[str]) -> None:
+        """From now on draw from episodes of `tasks` alone. Raises DatasetError when there are none."""
+        inside = np.isin(self.tasks, list(tasks))
+        if not inside.any():
+            there = ", ".join(sorted(set(self.tasks)))
+            raise DatasetError(f"the dataset has no episodes of {', '.join(tasks)}, only of {there}")
+        self.chosen = np.flatnonzero(inside[self._episode])
+
+    def episodes_with_cue(self, cue: str) -> Int:
+        """Numbers of the chosen episodes with `cue`. Raises DatasetError when there are none."""
+        chosen = np.unique(self._episode[self.chosen])
+        found: Int = chosen[np.isin(np.array(self.cues)[chosen], [cue])]
+        if not len(found):
+            raise DatasetError(f"none of the episodes has the cue {cue}")
+        return found
+
+    def steps(self, index: Int) -> Int:
+        """Control steps of frames `index` (B,) since their episodes began."""
+        return index - self._bounds(index)[0]
 
     def actions_after(self, robot: Int, chunk: int) -> Float32Array:
         """The actions (B, chunk, 7) from robot frames `robot` (B,) on, an episode's last one repeated."""
@@ -105,7 +140,8 @@ def load_frames(
     arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     starts = np.concatenate([[0], np.cumsum([len(part["state"]) for part in parts])])
     human, robot = (Pictures(folder / f"{name}.jpegs") for name in ("human", "robot"))
-    return Frames(human, robot, arrays, starts.astype(np.int64))
+    facts = [store.read_facts(position) for position in range(len(store))]
+    return Frames(human, robot, arrays, starts.astype(np.int64), facts)
 
 
 def _compress(store: EpisodeStore, folder: Path, tick: Callable[[int, int], None] | None) -> None:

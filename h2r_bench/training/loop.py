@@ -17,6 +17,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -28,6 +29,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from h2r_bench.training.board import Board
+from h2r_bench.training.muon import Muon
 from h2r_bench.types import UInt8Array
 
 try:
@@ -48,8 +50,13 @@ class Loop:
     """Optimiser steps in all; the run is then reproducible bit by bit on one machine."""
     minutes: float | None = None
     """Or minutes of wall time in all [min]."""
-    lr: float = 5e-4
-    """Highest learning rate, after the warm-up; it falls to a twentieth as a cosine."""
+    optimizer: Literal["muon", "adamw"] = "muon"
+    """What steps the weight matrices and convolutions; AdamW steps all other parameters."""
+    lr: float = 0.02
+    """Highest learning rate of weight matrices and convolutions, after the warm-up; it falls to a twentieth
+    as a cosine. AdamW wants about 5e-4 here."""
+    lr_others: float = 1e-3
+    """The same for all other parameters (norms, biases, embeddings of one axis)."""
     warmup: int = 20
     """Steps over which the learning rate rises from zero."""
     weight_decay: float = 0.01
@@ -96,9 +103,7 @@ class Trainer:
         self.loop = loop
         self.out = out
         self.trained = {name: p for name, p in loss.named_parameters() if p.requires_grad}
-        self.optimizer = torch.optim.AdamW(
-            self.trained.values(), lr=loop.lr, weight_decay=loop.weight_decay, betas=(0.9, 0.98)
-        )
+        self.optimizers = make_optimizers(list(self.trained.values()), loop)
         self.ema = {name: p.detach().clone() for name, p in self.trained.items()}
         self.step = 0
         self.seconds = 0.0
@@ -148,7 +153,7 @@ class Trainer:
             self.out.mkdir(parents=True, exist_ok=True)
         self.loss.to(self.accelerator.device)
         self.ema = {name: value.to(self.accelerator.device) for name, value in self.ema.items()}
-        self._prepared, self._stepper = self.accelerator.prepare(self.loss, self.optimizer)
+        self._prepared, *self._steppers = self.accelerator.prepare(self.loss, *self.optimizers)
 
     def _key(self, step: int) -> np.random.SeedSequence:
         """What all randomness of a step follows from; processes after the first have their own."""
@@ -185,21 +190,24 @@ class Trainer:
             raise TrainingStoppedError(
                 f"loss is {value} at step {self.step}; the last checkpoint in {self.out} stays"
             )
-        self._stepper.zero_grad(set_to_none=True)
+        for stepper in self._steppers:
+            stepper.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         self.accelerator.clip_grad_norm_(self.trained.values(), self.loop.clip)
-        self._lr = self._rate()
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._lr
-        self._stepper.step()
+        self._lr = self.loop.lr * self._pace()
+        for stepper in self._steppers:
+            for group in stepper.param_groups:
+                group["lr"] = group["highest"] * self._pace()
+            stepper.step()
         self.step += 1
         self._update_ema()
         return value
 
-    def _rate(self) -> float:
+    def _pace(self) -> float:
+        """The learning rate as a part of its highest value."""
         rise = min(1.0, (self.step + 1) / max(1, self.loop.warmup))
         fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * self.fraction()))
-        return self.loop.lr * rise * fall
+        return rise * fall
 
     @torch.no_grad()
     def _update_ema(self) -> None:
@@ -227,8 +235,9 @@ class Trainer:
         staged.mkdir(parents=True)
         tensors = {f"model.{name}": p.detach().contiguous() for name, p in self.trained.items()}
         tensors |= {f"ema.{name}": value.contiguous() for name, value in self.ema.items()}
+        tensors |= {f"buffer.{name}": b.contiguous() for name, b in self.loss.named_buffers()}
         save_file(tensors, staged / "weights.safetensors")
-        torch.save(self.optimizer.state_dict(), staged / "optimizer.pt")
+        torch.save([each.state_dict() for each in self.optimizers], staged / "optimizer.pt")
         progress = {"step": self.step, "seconds": self.seconds, "waited": self.waited}
         (staged / "progress.json").write_text(json.dumps(progress))
         if self.checkpoint.exists():
@@ -245,7 +254,11 @@ class Trainer:
         for name, parameter in self.trained.items():
             parameter.copy_(tensors[f"model.{name}"])
             self.ema[name].copy_(tensors[f"ema.{name}"])
-        self.optimizer.load_state_dict(torch.load(found / "optimizer.pt", weights_only=True))
+        for name, buffer in self.loss.named_buffers():
+            buffer.copy_(tensors.get(f"buffer.{name}", buffer))
+        states = torch.load(found / "optimizer.pt", weights_only=True)
+        for optimizer, state in zip(self.optimizers, states, strict=True):
+            optimizer.load_state_dict(state)
         progress = json.loads((found / "progress.json").read_text())
         self.step, self.seconds = int(progress["step"]), float(progress["seconds"])
         self.waited = float(progress["waited"])
@@ -258,3 +271,17 @@ class Trainer:
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         path.write_text("".join(lines[: self.step]))
         return path.open("a")
+
+
+def make_optimizers(parameters: list[nn.Parameter], loop: Loop) -> list[torch.optim.Optimizer]:
+    """One for weights of two or more axes, one for the others; each only where there are any."""
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+    others = [parameter for parameter in parameters if parameter.ndim <= 1]
+    adamw = partial(torch.optim.AdamW, weight_decay=loop.weight_decay, betas=(0.9, 0.98))
+    muon = partial(Muon, weight_decay=loop.weight_decay)
+    first = muon if loop.optimizer == "muon" else adamw
+    return [
+        make([{"params": some, "highest": lr}], lr=lr)
+        for make, some, lr in ((first, matrices, loop.lr), (adamw, others, loop.lr_others))
+        if some
+    ]

@@ -2,46 +2,167 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from h2r_bench.datasets import DatasetError
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
-from h2r_bench.policies.h2r.files import write_manifest
-from h2r_bench.policies.h2r.vpm import VideoPredictionModel
+from h2r_bench.policies.h2r.encoder_names import find_encoder
+from h2r_bench.policies.h2r.files import MANIFEST, write_manifest
+from h2r_bench.training.inputs import BASIC, domain_of
 from h2r_bench.training.record import history
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Sequence
 
 LIMIT = 15_000_000
 """Largest weight file that may ship [bytes]."""
+Runs = list[dict[str, Any]]
 
 
-def pack(vpm: Path, decoder: Path, execute: int, out: Path) -> list[str]:
-    """Write float16 weights, `manifest.json` and `README.md` into `out`; returns the names of the files."""
-    VideoPredictionModel.load(vpm).save(out, torch.float16)
-    ActionDecoder.load(decoder).save(out, torch.float16)
-    weights = sorted(path.name for path in out.glob("*.safetensors"))
-    names = [*weights, "decoder.json", "vpm.json"]
-    for name in names:
-        if (out / name).stat().st_size > LIMIT:
-            raise ValueError(f"{out / name} is larger than {LIMIT} bytes and must not ship")
-    runs = history(decoder)
-    data = runs[-1]["data"]
-    facts = {"execute": execute, "world": data["world"], "data": data, "runs": runs}
+@dataclass(frozen=True)
+class DecoderRun:
+    """The run of a decoder that is to be packed."""
+
+    folder: Path
+    runs: Runs
+    """It and those before it, oldest first."""
+
+    @classmethod
+    def open(cls, folder: Path) -> DecoderRun:
+        """Read its record. Raises DatasetError for a run that did not finish."""
+        runs = history(folder)
+        if "steps" not in runs[-1]:
+            raise DatasetError(f"{folder}: this run has not finished; give its command again")
+        return cls(folder, runs)
+
+    @property
+    def encoder(self) -> str:
+        """Name of the encoder that it was trained behind."""
+        return str(self.runs[-1]["config"].get("encoder", "vpm"))
+
+    @property
+    def behind(self) -> tuple[Any, ...]:
+        """What tells the encoder that it was trained behind from others."""
+        kind, seed = find_encoder(self.encoder), self.runs[-1]["config"]["loop"]["seed"]
+        drawn = not kind.own_run and not kind.trained_with_decoder
+        return (self.encoder, self.runs[:-1], seed if drawn else None)
+
+    @property
+    def domain(self) -> str:
+        """Training domain of its tasks."""
+        return domain_of(self.runs[-1]["config"].get("tasks", BASIC))
+
+
+def pack(decoders: Sequence[Path], vpm: Path | None, execute: int, out: Path) -> list[str]:
+    """Write float16 weights, `manifest.json` and `README.md` into `out`; returns the names of the files.
+
+    Args:
+        decoders: runs of decoders behind one encoder, each of another training domain.
+        vpm: run of the VPM, where that is the encoder.
+        execute: actions of a chunk that are executed before the next one is predicted.
+        out: folder of the weights; what an older manifest lists there is replaced.
+    """
+    opened = [DecoderRun.open(folder) for folder in decoders]
+    _check(opened, vpm)
+    loaded = [ActionDecoder.load(run.folder) for run in opened]
+    chunk = min(decoder.config.chunk for decoder in loaded)
+    if not 1 <= execute <= chunk:
+        raise ValueError(f"--execute is between 1 and the chunk of {chunk} actions, got {execute}")
+    _clear(out)
+    domains = {run.domain: "." if run is opened[0] else run.domain for run in opened}
+    kind = find_encoder(opened[0].encoder)
+    if not kind.trained_with_decoder:
+        kind.load(vpm if kind.own_run and vpm else opened[0].folder).save(out, torch.float16)
+    for run, decoder in zip(opened, loaded, strict=True):
+        place = out / domains[run.domain]
+        decoder.save(place, torch.float16)
+        if kind.trained_with_decoder:
+            kind.load(run.folder).save(place, torch.float16)
+    runs = _merged(opened)
+    facts = {"encoder": opened[0].encoder, "domains": domains, **_facts(runs, execute)}
+    return seal(out, facts, runs, f"behind the video encoder `{opened[0].encoder}`")
+
+
+def seal(out: Path, facts: dict[str, Any], runs: Runs, title: str) -> list[str]:
+    """Write manifest and README for all that lies in `out`; returns the names of its files."""
+    files = (path for path in out.rglob("*") if path.suffix in (".json", ".safetensors"))
+    names = sorted(str(path.relative_to(out)) for path in files if path.name != MANIFEST)
+    check_sizes(out, names)
     write_manifest(out, facts, names)
-    (out / "README.md").write_text(_readme(out, runs, names))
+    (out / "README.md").write_text(_readme(out, runs, names, title))
     return names
 
 
-def _readme(out: Path, runs: list[dict[str, Any]], names: list[str]) -> str:
+def check_sizes(out: Path, names: Sequence[str]) -> None:
+    """Raise ValueError for a file that is too large to ship."""
+    for name in names:
+        if (out / name).stat().st_size > LIMIT:
+            raise ValueError(f"{out / name} is larger than {LIMIT} bytes and must not ship")
+
+
+def pack_hand(regressor: Path, execute: int, out: Path) -> list[str]:
+    """The same for the hand tracker's run `regressor`."""
+    from h2r_bench.policies.hand_tracker import HandRegressor
+
+    runs = history(regressor)
+    _clear(out)
+    HandRegressor.load(regressor).save(out, torch.float16)
+    return seal(out, _facts(runs, execute), runs, "that reads the hand's pose from single frames")
+
+
+def _facts(runs: Runs, execute: int) -> dict[str, Any]:
+    data = runs[-1]["data"]
+    return {"execute": execute, "world": data["world"], "data": data, "runs": runs}
+
+
+def _check(opened: Sequence[DecoderRun], vpm: Path | None) -> None:
+    """Raise ValueError for decoders that do not belong together."""
+    first = opened[0]
+    domains = [run.domain for run in opened]
+    if len(set(domains)) != len(domains):
+        raise ValueError(f"one decoder for each training domain: these are of {', '.join(domains)}")
+    if any(run.behind != first.behind for run in opened):
+        raise ValueError("the decoders were not trained behind one and the same encoder")
+    if not find_encoder(first.encoder).own_run:
+        return
+    if vpm is None:
+        raise ValueError("pack needs --vpm, the run behind which the decoders were trained")
+    if _settings(history(vpm)) != _settings(first.runs[:-1]):
+        raise ValueError(f"{first.folder} was trained behind another VPM than {vpm}")
+
+
+def _settings(runs: Runs) -> list[Any]:
+    """What tells VPMs apart: how each run behind one was set, and how long it took."""
+    return [(run["config"], run["data"], run.get("steps")) for run in runs]
+
+
+def _clear(out: Path) -> None:
+    """Remove what an older manifest lists."""
+    if (out / MANIFEST).is_file():
+        for name in json.loads((out / MANIFEST).read_text())["files"]:
+            (out / name).unlink(missing_ok=True)
+
+
+def _merged(opened: Sequence[DecoderRun]) -> Runs:
+    """All runs, each once, oldest first."""
+    runs: Runs = []
+    for run in opened:
+        runs += [each for each in run.runs if each not in runs]
+    return runs
+
+
+def _readme(out: Path, runs: Runs, names: list[str], title: str) -> str:
     sizes = "\n".join(f"| `{name}` | {(out / name).stat().st_size / 1e6:.1f} MB |" for name in names)
     took = "\n".join(f"| `{run['config']['out']}` | {run['steps']} | {run['minutes']:.1f} |" for run in runs)
     commands = "\n".join([_collect(runs[-1]), *(run["command"] for run in runs), _pack_command(runs, out)])
-    return f"""# Weights of the Human2Robot agent, compact preset
+    return f"""# Weights of an agent {title}
 
-Trained from scratch by the commands below on {runs[-1]["data"]["episodes"]} paired episodes of world
+Trained by the commands below on {runs[-1]["data"]["episodes"]} paired episodes of world
 version {runs[-1]["data"]["world"]} (data seed {runs[-1]["data"]["seed"]}). Floating values are float16.
 `manifest.json` has the SHA-256 of every file and the resolved settings of every run.
 
@@ -70,6 +191,11 @@ def _collect(run: dict[str, Any]) -> str:
     )
 
 
-def _pack_command(runs: list[dict[str, Any]], out: Path) -> str:
-    last = runs[-1]["config"]
-    return f"python -m h2r_bench.train pack --vpm {last['vpm']} --decoder {last['out']} --out {out}"
+def _pack_command(runs: Runs, out: Path) -> str:
+    configs = [run["config"] for run in runs]
+    decoders = [config for config in configs if "encoder" in config]
+    if not decoders:
+        return f"python -m h2r_bench.train pack --hand {configs[-1]['out']} --out {out}"
+    vpm = next((f" --vpm {config['vpm']}" for config in decoders if config["encoder"] == "vpm"), "")
+    folders = " ".join(config["out"] for config in decoders)
+    return f"python -m h2r_bench.train pack{vpm} --decoder {folders} --out {out}"

@@ -5,10 +5,9 @@ The probe sees one frame's features at a time, so it measures what the features 
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from h2r_bench.training.frames import Clips
+from h2r_bench.training.loop import Loop, make_optimizers
 from h2r_bench.types import GRIPPER_OPENS_ABOVE
 
 if TYPE_CHECKING:
-    from h2r_bench.policies.h2r.vpm import VideoPredictionModel
     from h2r_bench.training.frames import Frames
 
 PIECE = 8
@@ -76,11 +75,15 @@ class Examples:
     """Shape (N,): 1 where the gripper is told to be open."""
 
 
-def examples(vpm: VideoPredictionModel, frames: Frames, clips: int, seed: int, title: str) -> Examples:
-    """`clips` random clips of `frames`, each seen once by the VPM, as single frames."""
-    drawn = frames.clips(np.random.default_rng((seed, 77)), clips, vpm.config.frames)
+Source = Callable[[Tensor, Tensor, list[torch.Generator]], Tensor]
+"""Human clips (B, F, H, W, 3) and robot images (B, H, W, 3), uint8, and noise to features (B, F, C, h, w)."""
+
+
+def examples(source: Source, frames: Frames, clips: int, length: int, seed: int, title: str) -> Examples:
+    """`clips` random clips of `length` frames, the features of each computed once, as single frames."""
+    drawn = frames.clips(np.random.default_rng((seed, 77)), clips, length)
     starts = track(range(0, clips, PIECE), title, console=Console(stderr=True))
-    parts = [_features(vpm, frames, drawn, at) for at in starts]
+    parts = [_features(source, frames, drawn, at) for at in starts]
     robot = drawn.robot.reshape(-1)
     command = frames.action[robot, 6] > GRIPPER_OPENS_ABOVE
     return Examples(
@@ -90,11 +93,11 @@ def examples(vpm: VideoPredictionModel, frames: Frames, clips: int, seed: int, t
     )
 
 
-def _features(vpm: VideoPredictionModel, frames: Frames, drawn: Clips, at: int) -> Tensor:
+def _features(source: Source, frames: Frames, drawn: Clips, at: int) -> Tensor:
     rows = slice(at, at + PIECE)
     human, robot = frames.human[drawn.human[rows]], frames.robot[drawn.reference[rows]]
     noise = [torch.Generator().manual_seed(at + k) for k in range(len(human))]
-    return vpm.features(torch.from_numpy(human), torch.from_numpy(robot), noise).half()
+    return source(torch.from_numpy(human), torch.from_numpy(robot), noise).half()
 
 
 def train_probe(train: Examples, seed: int, steps: int, batch: int = 256) -> tuple[Probe, Tensor, Tensor]:
@@ -102,19 +105,20 @@ def train_probe(train: Examples, seed: int, steps: int, batch: int = 256) -> tup
     torch.manual_seed(seed)
     probe = Probe(train.features.shape[1])
     mean, deviation = train.position.mean(0), train.position.std(0)
-    optimizer = torch.optim.AdamW(probe.parameters(), lr=2e-3, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    optimizers = make_optimizers(list(probe.parameters()), Loop(lr=0.01, lr_others=2e-3))
     generator = torch.Generator().manual_seed(seed)
-    for _ in track(range(steps), "probe", console=Console(stderr=True)):
+    for step in track(range(steps), "probe", console=Console(stderr=True)):
         rows = torch.randint(len(train.position), (batch,), generator=generator)
         out = probe(train.features[rows].float())
         wanted = (train.position[rows] - mean) / deviation
         loss = F.smooth_l1_loss(out[:, :3], wanted, beta=0.1)
         loss = loss + 0.3 * F.binary_cross_entropy_with_logits(out[:, 3], train.open_[rows])
-        optimizer.zero_grad(set_to_none=True)
+        probe.zero_grad(set_to_none=True)
         loss.backward()
-        optimizer.step()
-        schedule.step()
+        for optimizer in optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["highest"] * (1 - step / steps)
+            optimizer.step()
     return probe.eval(), mean, deviation
 
 
@@ -130,13 +134,13 @@ def read(probe: Probe, mean: Tensor, deviation: Tensor, held: Examples) -> Readi
     )
 
 
-def probe_vpm(
-    vpm: VideoPredictionModel, train: Frames, held: Frames, *, clips: int, steps: int, seed: int, out: Path
-) -> Reading:
-    """Train a probe on features of `train`, read those of `held`, and write `out`/probe.json."""
-    probe, mean, deviation = train_probe(examples(vpm, train, clips, seed, "training clips"), seed, steps)
-    reading = read(probe, mean, deviation, examples(vpm, held, max(8, clips // 4), seed, "held-out clips"))
-    out.mkdir(parents=True, exist_ok=True)
-    record: dict[str, Any] = {**vars(reading), "clips": clips, "steps": steps, "seed": seed}
-    (out / "probe.json").write_text(json.dumps(record, indent=1) + "\n")
-    return reading
+def probe_features(
+    source: Source, train: Frames, held: dict[str, Frames], *, length: int, clips: int, steps: int, seed: int
+) -> dict[str, Reading]:
+    """Train a probe on features of `train` and read those of each of `held`, by name."""
+    learnt = train_probe(examples(source, train, clips, length, seed, "training clips"), seed, steps)
+    count = max(PIECE, clips // 4)
+    return {
+        name: read(*learnt, examples(source, frames, count, length, seed, f"clips of {name}"))
+        for name, frames in held.items()
+    }

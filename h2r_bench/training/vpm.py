@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from h2r_bench.policies.h2r.pretrained import from_stable_diffusion, with_motion_modules
 from h2r_bench.policies.h2r.unets import temporal_names
 from h2r_bench.policies.h2r.vae import to_unit
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.training.board import sheet
-from h2r_bench.training.cache import filled
+from h2r_bench.training.cache import Kept
 from h2r_bench.training.frames import CACHE
 from h2r_bench.training.loop import Batch, Loop, Trainer
 from h2r_bench.training.vae import load_vae
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from h2r_bench.policies.h2r.config import VPMConfig
+    from h2r_bench.policies.h2r.landing import Report
+    from h2r_bench.policies.h2r.pretrained import PretrainedSources
     from h2r_bench.training.frames import Frames
 
 Train = Literal["temporal", "all"]
@@ -35,16 +38,18 @@ Train = Literal["temporal", "all"]
 class Objective:
     """What a batch is and how its loss is weighted."""
 
-    clips: int = 12
+    clips: int = 8
     """Clips in a batch; each runs the S-UNet once."""
-    frames: int = 4
+    frames: int = 6
     """Frames of each clip: future frames of one reference in stage one, consecutive ones in stage two."""
-    last_share: float = 0.5
+    last_share: float = 0.8
     """Share of the clips at the last timestep, where features are read."""
     drop: float = 0.05
     """Share of steps without reference and embedding (classifier-free dropout; the authors' code: 0.1)."""
-    motion_weight: float = 1.0
+    motion_weight: float = 2.0
     """How much more the cells count that differ from the reference frame."""
+    min_snr: float | None = None
+    """Gamma of min-SNR weighting (the authors' code: 5); without a number all timesteps count alike."""
 
 
 class VPMLoss(nn.Module):
@@ -56,18 +61,20 @@ class VPMLoss(nn.Module):
         self.objective = objective
 
     def forward(
-        self, human: Tensor, reference: Tensor, robot: Tensor, *, generator: torch.Generator
+        self, human: Tensor, robot: Tensor, reference: Tensor, target: Tensor, *, generator: torch.Generator
     ) -> Tensor:
-        """Frames (B, F, H, W, 3) uint8, latents (B, c, h, w) and (B, F, c, h, w)."""
+        """Human frames (B, F, H, W, 3) and robot frame (B, H, W, 3), uint8; its latents, those wanted."""
         weights = self.objective
         return self.model.loss(
             human,
-            reference,
             robot,
+            reference,
+            target,
             generator,
             last_share=weights.last_share,
             drop=weights.drop,
             motion_weight=weights.motion_weight,
+            min_snr=weights.min_snr,
         )
 
 
@@ -79,16 +86,39 @@ def first_stage(config: VPMConfig, vae: Path, loop: Loop) -> VideoPredictionMode
     return model
 
 
-def second_stage(first: Path, train: Train, loop: Loop) -> VideoPredictionModel:
-    """The model of stage one in folder `first` with temporal layers; what `train` leaves out is frozen."""
+def first_stage_pretrained(
+    config: VPMConfig, sources: PretrainedSources, loop: Loop
+) -> tuple[VideoPredictionModel, Report]:
+    """A model without temporal layers from Stable Diffusion and CLIP, and what landed where."""
     torch.manual_seed(loop.seed)
-    model = VideoPredictionModel.load(first).with_temporal_layers()
+    return from_stable_diffusion(config, sources)
+
+
+def second_stage(
+    first: Path,
+    train: Train,
+    loop: Loop,
+    image_size: tuple[int, int] | None = None,
+    motion: str | None = None,
+) -> tuple[VideoPredictionModel, Report | None]:
+    """The model of stage one in folder `first` with temporal layers; what `train` leaves out is frozen.
+
+    `image_size` is for clips of another size than in stage one. The temporal layers come from the motion
+    modules `motion` (and the report says what landed where), or start as the identity.
+    """
+    torch.manual_seed(loop.seed)
+    before, told = VideoPredictionModel.load(first), None
+    config = replace(before.config, image_size=image_size or before.config.image_size)
+    if motion is None:
+        model = before.with_temporal_layers(config)
+    else:
+        model, told = with_motion_modules(before, config, motion)
     if train == "temporal":
         names = set(temporal_names(model.st_unet))
         model.requires_grad_(False)
         for name, parameter in model.st_unet.named_parameters():
             parameter.requires_grad_(name in names)
-    return model
+    return model, told
 
 
 def train_vpm(
@@ -102,6 +132,7 @@ def train_vpm(
         drawn = frames.clips(rng, objective.clips, objective.frames, span)
         return (
             torch.from_numpy(frames.human[drawn.human]),
+            torch.from_numpy(frames.robot[drawn.reference]),
             torch.from_numpy(latents[drawn.reference]).float(),
             torch.from_numpy(latents[drawn.robot]).float(),
         )
@@ -123,19 +154,18 @@ def train_vpm(
     return model
 
 
-def cached_latents(model: VideoPredictionModel, data: Path, frames: Frames) -> NDArray[np.float16]:
-    """The latents (N, c, h, w) of all robot frames, computed once per VAE and kept in the dataset's cache."""
+def cached_latents(model: VideoPredictionModel, data: Path, frames: Frames) -> Kept:
+    """The latents (N, c, h, w) of the robot's frames, each computed once per VAE, in the dataset's cache."""
     folder = data / CACHE
     folder.mkdir(exist_ok=True)
-    key = hash_of_vae(model)
+    path = folder / f"latents_{hash_of_vae(model)}_{len(frames)}.npy"
 
     @torch.no_grad()
-    def encode(some: slice) -> NDArray[np.float16]:
-        images = to_unit(torch.from_numpy(np.array(frames.robot[some])))
-        return model.vae.encode(images).numpy().astype(np.float16)
+    def encode(index: NDArray[np.int64]) -> NDArray[np.float16]:
+        images = to_unit(torch.from_numpy(frames.robot[index]).to(model.vae.scale.device))
+        return model.vae.encode(images).cpu().numpy().astype(np.float16)
 
-    path = folder / f"latents_{key}_{len(frames)}.npy"
-    return filled(path, (len(frames), *model.config.latent_shape), 64, encode, "latents")
+    return Kept(path, (len(frames), *model.config.latent_shape), encode)
 
 
 def hash_of_vae(model: VideoPredictionModel) -> str:

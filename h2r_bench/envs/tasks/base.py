@@ -80,6 +80,10 @@ class TaskSource(Protocol):
     def unreal(self) -> str:
         """Why it has no protocol on a physical arm; empty where a person can set it up and judge it."""
 
+    @property
+    def has_other_goals(self) -> bool:
+        """Whether its scenes with the cue `video` hold more than one goal."""
+
     def variant(self, rng: np.random.Generator, trial: int | None) -> Task:
         """The task that trial number `trial` plays; without a number one is drawn."""
 
@@ -93,6 +97,9 @@ class Task(ABC):
     """Which training domain it belongs to: `basic` or `writing`."""
     unreal: ClassVar[str] = ""
     """Why it has no protocol on a physical arm; empty where a person can set it up and judge it."""
+
+    has_other_goals: bool = False
+    """Whether its scenes with the cue `video` hold more than one goal, see `other_goals`."""
 
     def __init__(self, look: Look = TRAIN) -> None:
         self.look = look
@@ -111,6 +118,10 @@ class Task(ABC):
     @abstractmethod
     def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
         """Draw a scene and what to do in it."""
+
+    def other_goals(self, scene: SceneSpec, goal: Goal) -> list[Goal]:
+        """What else could be done in `scene`, that shows no more of it than `goal`."""
+        return []
 
     @abstractmethod
     def instruction(self, scene: SceneSpec, goal: Goal) -> str:
@@ -149,10 +160,22 @@ class Mixture:
     unreal: str = ""
     """Why it has no protocol on a physical arm; empty where a person can set it up and judge it."""
 
+    @property
+    def has_other_goals(self) -> bool:
+        """Whether the scenes of all of them do."""
+        return all(variant.has_other_goals for variant in self.variants)
+
     def variant(self, rng: np.random.Generator, trial: int | None) -> Task:
         """Trial 0 plays the first variant, trial 1 the second, and so on round."""
         index = int(rng.integers(len(self.variants))) if trial is None else trial % len(self.variants)
         return self.variants[index]
+
+
+def other_pairs(scene: SceneSpec, goal: Goal) -> list[Goal]:
+    """Every other pair of subject and target in a scene of as many subjects as targets, subjects first."""
+    half = len(scene.props) // 2
+    every = (Goal(subject, target) for subject in range(half) for target in range(half, 2 * half))
+    return [other for other in every if (other.subject, other.target) != (goal.subject, goal.target)]
 
 
 TASKS: Registry[TaskSource] = Registry("task")

@@ -21,6 +21,7 @@ from h2r_bench.envs.tasks.base import (
     Milestone,
     Task,
     ever_touched,
+    other_pairs,
     planar_distance,
     released,
     rise,
@@ -37,6 +38,7 @@ class PickPlace(Task):
     """Success: resting on or in the goal (mat: within 3 cm of its middle), released."""
 
     name = "pick_place"
+    has_other_goals = True
     objects: ClassVar[tuple[str, ...]] = TRAIN_GRASP_KINDS
     goals: ClassVar[dict[str, tuple[str, ...]]] = {
         "cube": ("plate", "tray", "cup", "mat"),
@@ -58,6 +60,10 @@ class PickPlace(Task):
         places = sample_places(rng, kinds, regions_for(self.look, len(kinds), goal.subject, goal.target))
         yaws = rng.uniform(-np.pi, np.pi, len(kinds))
         return dress_scene(rng, kinds, places, yaws, self.look), goal
+
+    def other_goals(self, scene: SceneSpec, goal: Goal) -> list[Goal]:
+        """Every other object and goal."""
+        return other_pairs(scene, goal)
 
     def instruction(self, scene: SceneSpec, goal: Goal) -> str:
         """The task in words."""

@@ -21,6 +21,7 @@ from h2r_bench.envs.tasks.base import (
     Milestone,
     Task,
     ever_touched,
+    other_pairs,
     planar_distance,
     released,
     rise,
@@ -41,6 +42,7 @@ class PushPull(Task):
     """Success: within 3 cm of the goal, on the table, moved at least 8 cm, never lifted."""
 
     name = "push_pull"
+    has_other_goals = True
     objects: ClassVar[tuple[str, ...]] = ("block", "puck")
 
     def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
@@ -55,6 +57,10 @@ class PushPull(Task):
         facing = np.arctan2(heading[1], heading[0]) + rng.normal(0, 0.08, pairs)
         yaws = [*(facing + rng.integers(4, size=pairs) * np.pi / 2), *rng.uniform(-0.3, 0.3, pairs)]
         return dress_scene(rng, kinds, places, yaws, self.look), goal
+
+    def other_goals(self, scene: SceneSpec, goal: Goal) -> list[Goal]:
+        """Every other object and goal."""
+        return other_pairs(scene, goal)
 
     def instruction(self, scene: SceneSpec, goal: Goal) -> str:
         """The task in words."""

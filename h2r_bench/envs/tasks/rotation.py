@@ -37,6 +37,7 @@ class Rotation(Task):
     """Success: heading within 15 degrees of the mark, within 3 cm of its place, released."""
 
     name = "rotation"
+    has_other_goals = True
 
     def sample(self, rng: np.random.Generator, cue: Cue) -> tuple[SceneSpec, Goal]:
         """Draw objects, goals and where they rest."""
@@ -50,6 +51,15 @@ class Rotation(Task):
         yaws = [*(marks - angles), *marks]
         scene = dress_scene(rng, kinds, [*centres, *centres], yaws, self.look)
         return scene, Goal(which, pairs + which, float(angles[which]))
+
+    def other_goals(self, scene: SceneSpec, goal: Goal) -> list[Goal]:
+        """Every other key to its mark; no turn is half a circle or more, so the marks say which way."""
+        half = len(scene.props) // 2
+        return [
+            Goal(key, half + key, float(wrap_angle(scene.props[half + key].yaw - scene.props[key].yaw)))
+            for key in range(half)
+            if key != goal.subject
+        ]
 
     def instruction(self, scene: SceneSpec, goal: Goal) -> str:
         """The task in words."""

@@ -16,6 +16,7 @@ from typing import ClassVar
 import numpy as np
 
 from h2r_bench.envs.control import ToolPose
+from h2r_bench.envs.ink import Lines
 from h2r_bench.envs.layout import dress_scene
 from h2r_bench.envs.props import PEN_TIP
 from h2r_bench.envs.scene import SceneSpec
@@ -92,7 +93,7 @@ class Writing(Task):
         yaws = [float(rng.uniform(-_YAW_SPREAD, _YAW_SPREAD)), 0.0]
         spots = [(place[0], place[1]), (place[0], place[1])]
         scene = dress_scene(rng, ("paper", "marker"), spots, yaws, self.look)
-        strokes = tuple(tuple((float(x), float(y)) for x, y in on_paper(line)) for line in lines)
+        strokes = _strokes(lines)
         scene = replace(scene, held=_MARKER, guide=strokes if cue == "scene" else ())
         return scene, Goal(_MARKER, _PAPER, text=text, strokes=strokes)
 
@@ -129,6 +130,11 @@ class Writing(Task):
         return True
 
 
+def _strokes(lines: Sequence[FloatArray]) -> Lines:
+    """Lines (N, 2) of the unit square as a goal keeps them."""
+    return tuple(tuple((float(x), float(y)) for x, y in on_paper(line)) for line in lines)
+
+
 _UP = np.array([0.0, 0.0, _LIFT])
 
 
@@ -155,11 +161,21 @@ def _nearest_character(ink: tuple[bytes, ...]) -> str:
 class BrandNew(Writing):
     """Characters; training never saw one."""
 
+    has_other_goals = True
+
     def choose(self, rng: np.random.Generator) -> tuple[str, list[FloatArray]]:
         """A character of the set."""
         text = str(rng.choice(list(characters())))
+        return text, self._lines(text)
+
+    def other_goals(self, scene: SceneSpec, goal: Goal) -> list[Goal]:
+        """Every other character."""
+        others = (text for text in characters() if text != goal.text)
+        return [replace(goal, text=text, strokes=_strokes(self._lines(text))) for text in others]
+
+    def _lines(self, text: str) -> list[FloatArray]:
         stroke = characters()[text]
-        return text, without_retracing(stroke) if self.pen_up else [stroke]
+        return without_retracing(stroke) if self.pen_up else [stroke]
 
     def instruction(self, scene: SceneSpec, goal: Goal) -> str:
         """The task in words."""

@@ -3,155 +3,141 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
 
+from h2r_bench.policies.chunking import ChunkingAgent, Due
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
-from h2r_bench.policies.h2r.files import manifest_hash, read_manifest
-from h2r_bench.policies.h2r.vpm import VideoPredictionModel
-from h2r_bench.types import ACTION_DIM
+from h2r_bench.policies.h2r.encoder_names import find_encoder
+from h2r_bench.policies.h2r.encoders import Sight, VideoEncoder
+from h2r_bench.policies.h2r.files import WeightsDamagedError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
+    from typing import Self
 
     from torch import Tensor
 
-    from h2r_bench.types import Demonstration, Float32Array, UInt8Array
-
-SHIPPED = Path(__file__).parents[2] / "assets" / "h2r_compact"
-"""The weights that come with the package."""
+    from h2r_bench.types import Float32Array, UInt8Array
 
 
-@dataclass
-class Plan:
-    """What the agent remembers between steps, one row per environment."""
+@dataclass(frozen=True)
+class Head:
+    """What acts in one training domain: a decoder and the encoder whose features it reads."""
 
-    step: np.ndarray[Any, np.dtype[np.int64]]
-    """Shape (B,): control steps since the episode began."""
-    chunk: Float32Array
-    """Shape (B, chunk, 7): the actions predicted last."""
-
-    @classmethod
-    def empty(cls, count: int, chunk: int) -> Plan:
-        """No step taken yet in any of `count` environments."""
-        return cls(np.zeros(count, np.int64), np.zeros((count, chunk, ACTION_DIM), np.float32))
-
-    def copy(self) -> Plan:
-        """An independent copy."""
-        return Plan(self.step.copy(), self.chunk.copy())
+    encoder: VideoEncoder
+    """Shared by all domains, unless it is trained together with the decoder."""
+    decoder: ActionDecoder
 
 
-class H2RAgent:
-    """Video prediction model and action decoder in receding horizon.
+class DecoderAgent(ChunkingAgent):
+    """Video encoder and action decoder in receding horizon, one decoder for each training domain.
 
-    Every `execute` steps the VPM runs on the coming frames of the human with the *current* robot image as
-    reference, and the decoder predicts a chunk of absolute actions. All noise is keyed by the seed given at
-    `reset` and the step, alike for every environment of a batch: a batch does what its members would alone.
+    Every `execute` steps the encoder looks at the coming frames of the human and the *current* robot image,
+    and the decoder predicts a chunk of absolute actions from its features and the robot's state.
     """
 
+    encoders: ClassVar[tuple[str, ...]] = ("vpm",)
+    """Encoders that the agent may have, by their registered names."""
+
     def __init__(
-        self,
-        vpm: VideoPredictionModel,
-        decoder: ActionDecoder,
-        *,
-        execute: int = 8,
-        manifest: Mapping[str, Any] | None = None,
+        self, heads: Mapping[str, Head], *, execute: int = 8, manifest: Mapping[str, Any] | None = None
     ) -> None:
-        chunk = decoder.config.chunk
-        if not 1 <= execute <= chunk:
-            raise ValueError(f"execute is between 1 and the chunk of {chunk} actions, got {execute}")
-        self.vpm = vpm.eval().requires_grad_(False)
-        self.decoder = decoder.eval().requires_grad_(False)
-        self.execute = execute
-        self.manifest = dict(manifest or {})
-        self.seed = 0
-        self._plan: Plan | None = None
+        """Act with `heads`, by training domain; all of them predict chunks of one length."""
+        lengths = {head.decoder.config.chunk for head in heads.values()}
+        if len(lengths) != 1:
+            raise ValueError(f"the decoders of one agent predict chunks of one length, got {sorted(lengths)}")
+        super().__init__(chunk=lengths.pop(), execute=execute, manifest=manifest)
+        self.heads = dict(heads)
+        for head in self.heads.values():
+            head.encoder.eval().requires_grad_(False)
+            head.decoder.eval().requires_grad_(False)
+        self.domains = tuple(self.heads)
+        self.domain = self.domains[0]
+        self.image_size = self.heads[self.domain].encoder.image_size
 
     @classmethod
-    def from_pretrained(cls, path: Path | str | None = None, *, execute: int | None = None) -> H2RAgent:
-        """The agent stored in folder `path`; by default the one that ships with the package.
+    def load(cls, folder: Path, manifest: Mapping[str, Any], execute: int) -> Self:
+        """The agent in `folder`: the parts of each domain lie where `manifest["domains"]` says."""
+        name = manifest.get("encoder", "vpm")
+        if name not in cls.encoders:
+            raise WeightsDamagedError(
+                f"{folder} holds weights behind the encoder {name!r}; {cls.__name__} needs "
+                f"{' or '.join(cls.encoders)}"
+            )
+        kind = find_encoder(name)
+        shared = None if kind.trained_with_decoder else kind.load(folder)
+        places = {domain: folder / place for domain, place in manifest.get("domains", {"basic": "."}).items()}
+        heads = {
+            domain: Head(shared or kind.load(place), ActionDecoder.load(place))
+            for domain, place in places.items()
+        }
+        return cls(heads, execute=execute, manifest=manifest)
 
-        Raises WeightsMissingError or WeightsDamagedError, naming the file.
-        """
-        folder = SHIPPED if path is None else Path(path)
-        manifest = read_manifest(folder)
-        vpm, decoder = VideoPredictionModel.load(folder), ActionDecoder.load(folder)
-        return cls(vpm, decoder, execute=execute or int(manifest["execute"]), manifest=manifest)
+    @torch.no_grad()
+    def predict_chunks(self, due: Due) -> Float32Array:
+        """New chunks (B, chunk, 7)."""
+        head = self.heads[self.domain]
+        features = head.encoder(self.sight(due, head.encoder))
+        shape = (self.chunk, head.decoder.config.action_dim)
+        noise = torch.stack([torch.randn(shape, generator=each) for each in due.generators])
+        return head.decoder.act(features, due.rows["state"], noise)
 
-    @property
-    def weights_hash(self) -> str:
-        """Short hash of all weight files; empty for an agent that was not loaded from any."""
-        return manifest_hash(self.manifest) if self.manifest else ""
-
-    @property
-    def world(self) -> int | None:
-        """World version of the data the weights were trained on, if known."""
-        return self.manifest.get("world")
-
-    def reset(self, demonstration: Demonstration | None = None, instruction: str = "", seed: int = 0) -> None:
-        """Start a trial. The video itself comes with the observations."""
-        self.seed = int(seed)
-        self._plan = None
-
-    def predict(
-        self,
-        observation: Mapping[str, Any],
-        state: Plan | None = None,
-        episode_start: Any = None,
-        deterministic: bool = True,
-    ) -> tuple[Float32Array, Plan]:
-        """The action (7,), or (B, 7) for observations with a leading axis, and what to pass as `state` next.
-
-        Without `state` the agent goes on from its own last call. `episode_start` (B,) marks environments that
-        begin anew.
-        """
-        batched = np.ndim(observation["state"]) == 2
-        rows = {key: np.asarray(observation[key]) for key in ("image", "state", "human_clip")}
-        if not batched:
-            rows = {key: value[None] for key, value in rows.items()}
-        plan = self._recall(state, episode_start, len(rows["state"]))
-        due = np.flatnonzero(plan.step % self.execute == 0)
-        if len(due):
-            plan.chunk[due] = self._imagine(rows, due, plan.step[due])
-        action = plan.chunk[np.arange(len(plan.step)), plan.step % self.execute]
-        plan.step += 1
-        self._plan = plan
-        return (action if batched else action[0]), plan
-
-    def plan(self, observation: Mapping[str, Any], step: int) -> Float32Array:
-        """A new chunk (chunk, 7) from the observation of `step`, for runners that compute while they move."""
-        rows = {key: np.asarray(observation[key])[None] for key in ("image", "state", "human_clip")}
-        return self._imagine(rows, np.array([0]), [step])[0]
-
-    def _recall(self, state: Plan | None, episode_start: Any, count: int) -> Plan:
-        remembered = state if state is not None else self._plan
-        if remembered is None or len(remembered.step) != count:
-            return Plan.empty(count, self.decoder.config.chunk)
-        plan = remembered.copy()
-        if episode_start is not None:
-            plan.step[np.broadcast_to(np.asarray(episode_start, bool), (count,))] = 0
-        return plan
-
-    def _imagine(self, rows: Mapping[str, Any], due: Any, steps: Any) -> Float32Array:
-        """New chunks (len(due), chunk, 7) for the environments `due`."""
-        frames, decoder = self.vpm.config.frames, self.decoder.config
-        human = _clip(rows["human_clip"][due], frames)
-        image = torch.from_numpy(np.ascontiguousarray(rows["image"][due]))
-        generators = [self._generator(int(step)) for step in steps]
-        features = self.vpm.features(human, image, generators)
-        noise = [torch.randn(decoder.chunk, decoder.action_dim, generator=each) for each in generators]
-        return self.decoder.act(features, rows["state"][due], torch.stack(noise))
-
-    def _generator(self, step: int) -> torch.Generator:
-        key = np.random.SeedSequence((self.seed, step)).generate_state(2, np.uint32)
-        return torch.Generator().manual_seed((int(key[0]) << 31) ^ int(key[1]))
+    def sight(self, due: Due, encoder: VideoEncoder) -> Sight:
+        """What `encoder` is shown of the observations; what it does not look at is left empty."""
+        width, height = encoder.image_size
+        nothing = np.zeros((len(due.step), 0, height, width, 3), np.uint8)
+        human = first_frames(due.rows.get("human_clip", nothing), encoder.frames)
+        robot = torch.from_numpy(np.ascontiguousarray(due.rows.get("image", nothing)))
+        return Sight(human, robot, torch.from_numpy(due.step), due.generators)
 
 
-def _clip(human: UInt8Array, frames: int) -> Tensor:
-    """The first `frames` frames of clips (B, T, H, W, 3)."""
+class H2RAgent(DecoderAgent):
+    """The video prediction model imagines the robot's video; the action decoder reads it."""
+
+    shipped = "h2r_compact"
+
+
+class NoPretrainAgent(DecoderAgent):
+    """The same behind a video prediction model at its initial parameters (paper, section 5.3).
+
+    Its projection of what the human does is zero, as training would start with it: it does not see the human.
+    """
+
+    encoders = ("untrained",)
+    shipped = "h2r_no_pretrain_compact"
+
+
+class NoPretrainSeeingAgent(DecoderAgent):
+    """The same with a Gaussian in place of that zero, so that the untrained model lets the human through."""
+
+    encoders = ("untrained_seeing",)
+    shipped = "h2r_no_pretrain_seeing_compact"
+
+
+class HumanDecoderAgent(DecoderAgent):
+    """ResNet18 features of the human video into the same decoder, trained together (paper, section 5.2)."""
+
+    encoders = ("resnet18",)
+    reads = ("human_clip",)
+    shipped = "human_decoder_compact"
+
+
+class BlindAgent(DecoderAgent):
+    """The same decoder without any video: it knows the robot's state and how much time has passed."""
+
+    encoders = ("time",)
+    reads = ()
+    shipped = "blind_compact"
+    needs_images = False
+    """It looks at no picture, so the runner need not draw any."""
+
+
+def first_frames(human: UInt8Array, frames: int) -> Tensor:
+    """The first `frames` frames of clips (B, T, H, W, 3). Raises ValueError when there are fewer."""
     if human.shape[1] < frames:
         raise ValueError(f"human_clip has {human.shape[1]} frames, the agent reads {frames}")
     return torch.from_numpy(np.ascontiguousarray(human[:, :frames]))

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class BehaviorExtractor(nn.Module):
     """4x4 convolutions of stride 2 with Gaussian weights, then a projection that starts at zero.
 
-    Because of that zero an untrained model does not see the human at all. The paper has four convolutions;
-    the compact preset has three, which take 128x128 images to its 16x16 latents.
+    Because of that zero an untrained model does not see the human at all. The variance of the Gaussian falls
+    with the number of inputs, so that what comes out is neither lost nor blown up at any width.
     """
 
     def __init__(self, config: BehaviorConfig, out_channels: int) -> None:
@@ -23,9 +23,10 @@ class BehaviorExtractor(nn.Module):
         before = 3
         for channels in config.channels:
             convolution = nn.Conv2d(before, channels, kernel_size=4, stride=2, padding=1)
-            nn.init.normal_(convolution.weight, std=config.init_std)
+            nn.init.normal_(convolution.weight, std=(config.init_gain / (16 * before)) ** 0.5)
             nn.init.zeros_(convolution.bias)  # type: ignore[arg-type]
-            layers += [convolution, nn.SiLU()]
+            norm = nn.GroupNorm(config.groups, channels) if config.groups else nn.Identity()
+            layers += [convolution, norm, nn.SiLU()]
             before = channels
         self.convolutions = nn.Sequential(*layers)
         self.projection = nn.Conv2d(before, out_channels, kernel_size=3, padding=1)
@@ -33,6 +34,6 @@ class BehaviorExtractor(nn.Module):
         nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Frames (N, 3, H, W) in [-1, 1] to (N, out_channels, h, w), added after `conv_in`."""
+        """Frames (N, 3, H, W) in [-1, 1] to (N, out_channels, h, w), added to the ST-UNet's maps."""
         projected: Tensor = self.projection(self.convolutions(frames))
         return projected

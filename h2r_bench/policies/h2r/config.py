@@ -1,18 +1,26 @@
 """Sizes of every learned part. A preset is a value; no code asks which one it is.
 
-Latents are `image / 2^3` on a side, so 16x16 at 128x128. The paper's UNets have four levels; on latents
-that small the first up-sampling layer would put out 4x4, so `COMPACT` has three and it puts out 8x8.
+Where `COMPACT` leaves the paper, whose four-level UNets start from Stable Diffusion's weights:
+
+- Latents are 16x16 at 128x128 and the UNets have two levels, 16x16 and 8x8. Their first up-sampling layer
+  works at 8x8 and puts out 16x16; with four levels it would put out 4x4.
+- The behaviour extractor has the paper's four convolutions. On 128x128 images they reach 8x8, so what they
+  find is added there and not after `conv_in`. No skip connection leads around the first up-sampling layer
+  with it: whatever the video is to show of the human has to be in the features that the action decoder reads.
+- The ST-UNet gets the reference frame's latents beside the noise as well. Copying the background through
+  attention alone is what Stable Diffusion's weights bring along, and takes long to learn from scratch.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 Prediction = Literal["epsilon", "sample", "v_prediction"]
+Start = Literal["noise", "human"]
 
 
 @dataclass(frozen=True)
@@ -25,12 +33,14 @@ class VAEConfig:
     """Width of each level; each but the last halves the resolution."""
     layers: int = 1
     """Residual layers in each level."""
-    latent_channels: int = 8
+    latent_channels: int = 12
     """Channels of a latent."""
     groups: int = 16
     """Groups of the group normalisation."""
     scale: float = 1.0
     """Factor that brings latents to unit variance; measured at the end of training."""
+    mid_attention: bool = False
+    """Whether the middle blocks attend to all latent cells, as Stable Diffusion's do."""
 
     @property
     def stride(self) -> int:
@@ -42,10 +52,12 @@ class VAEConfig:
 class UNetConfig:
     """The S-UNet, and the S-layers of the ST-UNet alike."""
 
-    channels: tuple[int, ...] = (32, 64, 128)
+    channels: tuple[int, ...] = (32, 96)
     """Width of each level; each but the last halves the resolution."""
     layers: int = 1
     """Blocks (residual + attention) in each level."""
+    attention: tuple[bool, ...] = (False, True)
+    """Which levels have attention. Stable Diffusion's lowest has none, here it is the highest."""
     heads: int = 2
     """Attention heads."""
     groups: int = 16
@@ -53,15 +65,58 @@ class UNetConfig:
     token_dim: int = 64
     """Width of the image embedding that cross-attention sees."""
 
+    def __post_init__(self) -> None:
+        if len(self.attention) != len(self.channels):
+            raise ValueError(f"attention is said for {len(self.attention)} of {len(self.channels)} levels")
+
+
+@dataclass(frozen=True)
+class MotionConfig:
+    """The T-layers of the ST-UNet."""
+
+    heads: int | None = None
+    """Attention heads; without a number as many as the S-layers have."""
+    max_frames: int = 32
+    """Longest clip they know positions for [frames]; a longer one of the model makes it longer."""
+    mid_block: bool = True
+    """Whether the middle block has one, too."""
+
+
+@dataclass(frozen=True)
+class CLIPConfig:
+    """CLIP's vision tower with its projection; the values are ViT-L/14's."""
+
+    image_size: int = 224
+    """Side of the square it looks at [pixels]."""
+    patch: int = 14
+    """Side of one of its tokens [pixels]."""
+    width: int = 1024
+    """Width of its tokens."""
+    mlp_width: int = 4096
+    """Width of the hidden layer of its MLPs."""
+    layers: int = 24
+    """Transformer layers."""
+    heads: int = 16
+    """Attention heads."""
+    token_dim: int = 768
+    """Width of the projected embedding."""
+    activation: str = "quick_gelu"
+    """Activation of its MLPs, by transformers' name."""
+
 
 @dataclass(frozen=True)
 class BehaviorConfig:
     """The behaviour extractor: 4x4 convolutions of stride 2 on the human's frames."""
 
-    channels: tuple[int, ...] = (16, 32, 64)
-    """Width of each convolution. The paper has four; three reach 16x16 from 128x128."""
-    init_std: float = 0.05
-    """Standard deviation of the Gaussian the convolutions start from."""
+    channels: tuple[int, ...] = (16, 32, 64, 128)
+    """Width of each convolution."""
+    init_gain: float = 2.0
+    """Variance of the Gaussian the convolutions start from, times their number of inputs."""
+    groups: int = 8
+    """Groups of a normalisation after each convolution, 0 for none as in the paper. With it a model that
+    starts from nothing finds the hand in half as many frames."""
+    level: int = 1
+    """Level of the ST-UNet that the projection is added to; 0 is after `conv_in`, as in the paper."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +134,21 @@ class NoiseConfig:
 
 
 @dataclass(frozen=True)
+class FeatureConfig:
+    """Where the one denoising step begins that features are read from.
+
+    The paper's text noises the human video, its code starts from pure noise and has the human video as
+    condition only. At the last timestep of a schedule with zero terminal SNR nothing of the video is left, so
+    the two differ at lower timesteps (or for models that predict epsilon) alone.
+    """
+
+    start: Start = "noise"
+    """What is denoised: pure noise, or the latents of the human's frames with noise added."""
+    timestep: int | None = None
+    """Timestep of the step, 0 (clean) up to the last (pure noise), which it is without a number."""
+
+
+@dataclass(frozen=True)
 class VPMConfig:
     """The video prediction model (paper, section 4.1)."""
 
@@ -89,14 +159,22 @@ class VPMConfig:
     vae: VAEConfig = field(default_factory=VAEConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
     behavior: BehaviorConfig = field(default_factory=BehaviorConfig)
+    motion: MotionConfig = field(default_factory=MotionConfig)
     noise: NoiseConfig = field(default_factory=NoiseConfig)
+    features: FeatureConfig = field(default_factory=FeatureConfig)
+    clip: CLIPConfig | None = None
+    """The image encoder: CLIP's vision tower, or without it a projection of pooled latents."""
     residual: bool = False
     """Whether latents are generated as their difference from the reference frame's. The paper generates the
     frames themselves; a short training from scratch with this on learnt to leave the arm where it was."""
+    reference_input: bool = True
+    """Whether the ST-UNet gets the reference frame's latents beside the noise as well."""
     noise_offset: float = 0.05
     """Noise shared by all cells of a latent channel in training, as in the authors' code."""
+    feature_pool: int = 2
+    """Side of the squares of cells that features are averaged over [cells]."""
     token_pool: int = 4
-    """Side of the grid of pooled latents that the image embedding is a projection of."""
+    """Side of the grid of pooled latents that the image embedding is a projection of (without CLIP)."""
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -108,7 +186,7 @@ class VPMConfig:
     def feature_shape(self) -> tuple[int, int, int]:
         """Shape (channels, height, width) of one frame's feature map after the first up-sampling layer."""
         _, height, width = self.latent_shape
-        shrink = 2 ** (len(self.unet.channels) - 2)
+        shrink = self.feature_pool * 2 ** (len(self.unet.channels) - 2)
         return self.unet.channels[-1], -(-height // shrink), -(-width // shrink)
 
 
@@ -116,7 +194,7 @@ class VPMConfig:
 class DecoderConfig:
     """The action decoder: Video Former and diffusion policy (paper, section 4.2)."""
 
-    feature_shape: tuple[int, int, int] = (128, 8, 8)
+    feature_shape: tuple[int, int, int] = (96, 8, 8)
     """Shape (channels, height, width) of the VPM's features of one frame."""
     frames: int = 16
     """Frames the features come in."""
@@ -163,10 +241,26 @@ PAPER = H2RConfig(
         image_size=(424, 240),
         frames=30,
         vae=VAEConfig(
-            patch=1, channels=(128, 256, 512, 512), layers=2, latent_channels=4, groups=32, scale=0.18215
+            patch=1,
+            channels=(128, 256, 512, 512),
+            layers=2,
+            latent_channels=4,
+            groups=32,
+            scale=0.18215,
+            mid_attention=True,
         ),
-        unet=UNetConfig(channels=(320, 640, 1280, 1280), layers=2, heads=8, groups=32, token_dim=768),
-        behavior=BehaviorConfig(channels=(16, 32, 96, 256)),
+        unet=UNetConfig(
+            channels=(320, 640, 1280, 1280),
+            layers=2,
+            attention=(True, True, True, False),
+            heads=8,
+            groups=32,
+            token_dim=768,
+        ),
+        behavior=BehaviorConfig(channels=(16, 32, 96, 256), groups=0, level=0),
+        clip=CLIPConfig(),
+        reference_input=False,
+        feature_pool=1,
     ),
     decoder=DecoderConfig(
         feature_shape=(1280, 8, 14),
@@ -200,6 +294,7 @@ def from_json(kind: type[C], record: Mapping[str, Any]) -> C:
 
 
 def _value(hint: Any, value: Any) -> Any:
-    if isinstance(hint, type) and is_dataclass(hint):
-        return from_json(hint, value)
+    kind = next((each for each in (hint, *get_args(hint)) if is_dataclass(each)), None)
+    if kind is not None and value is not None:
+        return from_json(kind, value)  # type: ignore[arg-type]
     return tuple(value) if isinstance(value, list) else value

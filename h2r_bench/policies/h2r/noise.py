@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler
     from torch import Tensor
@@ -21,3 +23,21 @@ def target_of(
         return clean
     velocity: Tensor = scheduler.get_velocity(clean, noise, timestep)
     return velocity
+
+
+def min_snr_weight(
+    prediction: Prediction, scheduler: DDIMScheduler, timestep: Tensor, gamma: float
+) -> Tensor:
+    """Min-SNR weights (B,) of the loss (Hang et al. 2023, equation 5) at `timestep` (B,).
+
+    Noise: min(SNR, gamma) / SNR; clean samples: min(SNR, gamma). For v the authors' code is followed, which
+    adds one to the ratio first: min(SNR + 1, gamma) / (SNR + 1). Hang et al. have min(SNR, gamma) /
+    (SNR + 1), nought at the last timestep of a schedule with zero terminal SNR, where features are read.
+    """
+    signal = scheduler.alphas_cumprod.to(timestep.device)[timestep]
+    ratio = signal / (1.0 - signal)
+    if prediction == "sample":
+        return ratio.clamp(max=gamma)
+    ratio = ratio + 1.0 if prediction == "v_prediction" else ratio
+    weight: Tensor = torch.clamp(ratio, max=gamma) / ratio
+    return weight

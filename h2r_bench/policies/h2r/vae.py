@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from h2r_bench.policies.h2r.config import VAEConfig
 
 
+AT_ONCE = 2**19
+"""Pixels of all images that pass the VAE together; Stable Diffusion's holds several kilobytes for each."""
+
+
 def to_unit(images: Tensor) -> Tensor:
     """uint8 images (..., H, W, 3) to float32 (..., 3, H, W) in [-1, 1]."""
     return images.movedim(-1, -3).float() / 127.5 - 1.0
@@ -44,7 +48,7 @@ class LatentCoder(nn.Module):
             layers_per_block=config.layers,
             latent_channels=config.latent_channels,
             norm_num_groups=config.groups,
-            mid_block_add_attention=False,
+            mid_block_add_attention=config.mid_attention,
         )
         # A posterior that starts narrow: with unit variance the noise drowns the first latents.
         self.autoencoder.quant_conv.bias.data[config.latent_channels :] = -6.0
@@ -58,12 +62,20 @@ class LatentCoder(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Latents of unit variance (N, c, h, w) of `images` (N, 3, H, W) in [-1, 1]; the posterior's mean."""
-        return self.posterior(images)[0] * self.scale
+        parts = images.to(self.scale.dtype).split(self._at_once(images.shape[-2] * images.shape[-1]))
+        return torch.cat([self.posterior(part)[0] for part in parts]) * self.scale
 
     def decode(self, latents: Tensor) -> Tensor:
         """Images (N, 3, H, W) of `latents` (N, c, h, w), about [-1, 1]."""
-        folded = self.autoencoder.decode(latents / self.scale).sample
+        parts = (latents / self.scale).split(
+            self._at_once(latents.shape[-2] * latents.shape[-1] * self.config.stride**2)
+        )
+        folded = torch.cat([self.autoencoder.decode(part).sample for part in parts])
         return F.pixel_shuffle(folded, self.config.patch)
+
+    def _at_once(self, pixels: int) -> int:
+        """Images of `pixels` that pass together."""
+        return max(1, AT_ONCE // pixels)
 
 
 def vae_loss(coder: LatentCoder, images: Tensor, noise: Tensor, kl_weight: float = 1e-5) -> Tensor:

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from h2r_bench.policies.h2r.behavior_extractor import BehaviorExtractor
-from h2r_bench.policies.h2r.config import VPMConfig, from_json, to_json
+from h2r_bench.policies.h2r.config import FeatureConfig, VPMConfig, from_json, to_json
 from h2r_bench.policies.h2r.files import load_weights, save_weights
-from h2r_bench.policies.h2r.noise import target_of
+from h2r_bench.policies.h2r.image_encoder import build_image_encoder
+from h2r_bench.policies.h2r.noise import min_snr_weight, target_of
 from h2r_bench.policies.h2r.reference import Bank, ReferenceReader, ReferenceWriter, install
 from h2r_bench.policies.h2r.unets import build_spatial, build_spatial_temporal
 from h2r_bench.policies.h2r.vae import LatentCoder, to_uint8, to_unit
@@ -34,21 +35,6 @@ class _FirstUpBlockDone(Exception):
         self.features = features
 
 
-class ImageEncoder(nn.Module):
-    """The embedding of the robot's reference frame: its pooled latents, projected to one token."""
-
-    def __init__(self, config: VPMConfig) -> None:
-        super().__init__()
-        self.pool = config.token_pool
-        self.projection = nn.Linear(config.vae.latent_channels * self.pool**2, config.unet.token_dim)
-
-    def forward(self, latents: Tensor) -> Tensor:
-        """Latents (B, c, h, w) to tokens (B, 1, token_dim)."""
-        pooled = F.adaptive_avg_pool2d(latents, self.pool).flatten(1)
-        token: Tensor = self.projection(pooled)[:, None]
-        return token
-
-
 class VideoPredictionModel(nn.Module):
     """S-UNet, ST-UNet, behaviour extractor, image encoder and the frozen VAE.
 
@@ -61,42 +47,65 @@ class VideoPredictionModel(nn.Module):
         self.config = config
         self.temporal = temporal
         self.vae = LatentCoder(config.vae).requires_grad_(False)
-        self.image_encoder = ImageEncoder(config)
-        self.behavior = BehaviorExtractor(config.behavior, config.unet.channels[0])
+        self.image_encoder = build_image_encoder(config)
+        level = config.behavior.level
+        self.behavior = BehaviorExtractor(config.behavior, config.unet.channels[max(0, level - 1)])
         self.s_unet = build_spatial(config)
-        spatial = build_spatial(config)
+        spatial = build_spatial(config, reference_input=config.reference_input)
         self.st_unet: nn.Module = build_spatial_temporal(config, spatial) if temporal else spatial
         self.scheduler = _scheduler(config)
         self._bank: Bank = {}
         self._behavior: Tensor | None = None
+        self._reference: Tensor | None = None
         self._connect()
 
     def _connect(self) -> None:
         install(self.s_unet, ReferenceWriter, self._bank)
         install(self.st_unet, ReferenceReader, self._bank)
-        self.st_unet.conv_in.register_forward_hook(self._add_behavior)  # type: ignore[union-attr]
+        self._entrance().register_forward_hook(self._add_behavior)
+
+    def _entrance(self) -> nn.Module:
+        """The layer of the ST-UNet to whose output the behaviour extractor's features are added."""
+        level, unet = self.config.behavior.level, self.st_unet
+        entrance: nn.Module = unet.down_blocks[level - 1].downsamplers[0] if level else unet.conv_in  # type: ignore[index, union-attr, assignment]
+        return entrance
 
     def _add_behavior(self, _module: nn.Module, _inputs: Any, output: Tensor) -> Tensor:
-        return output if self._behavior is None else output + self._behavior
+        if self._behavior is None:
+            return output
+        # The paper's four convolutions end at half the resolution of its latents.
+        same = self._behavior.shape[-2:] == output.shape[-2:]
+        added = self._behavior if same else F.interpolate(self._behavior, output.shape[-2:], mode="bilinear")
+        return output + added
 
-    def with_temporal_layers(self) -> VideoPredictionModel:
-        """The model of stage two: these weights, and T-layers that start as the identity."""
-        model = VideoPredictionModel(self.config, temporal=True)
+    def with_temporal_layers(self, config: VPMConfig | None = None) -> VideoPredictionModel:
+        """The model of stage two: these weights, and T-layers that start as the identity.
+
+        `config` is for other clips (image size, frames) or T-layers than this model's own.
+        """
+        model = VideoPredictionModel(config or self.config, temporal=True)
         own = self.state_dict()
         missing = model.load_state_dict(own, strict=False)
         if missing.unexpected_keys:
             raise RuntimeError(f"not carried over to stage two: {missing.unexpected_keys}")
         return model
 
-    def condition(self, human: Tensor, reference: Tensor, *, drop: bool = False) -> Tensor:
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the weights. Images become tensors of it; features and losses are float32."""
+        return next(self.st_unet.parameters()).dtype
+
+    def condition(self, human: Tensor, robot: Tensor, reference: Tensor, *, drop: bool = False) -> Tensor:
         """Prepare what the ST-UNet sees beside the noise; returns the token of cross-attention (B, 1, D).
 
-        `human`: (B, F, H, W, 3) uint8. `reference`: (B, c, h, w), the robot frame's latents. The S-UNet
-        runs once per clip, at timestep 0. `drop` leaves the reference out (classifier-free training).
+        `human`: (B, F, H, W, 3) uint8. `robot`: (B, H, W, 3) uint8, the robot's reference frame, and
+        `reference`: (B, c, h, w), its latents. The S-UNet runs once per clip, at timestep 0. `drop` leaves
+        the reference out (classifier-free training).
         """
         self._bank.clear()
-        self._behavior = self.behavior(to_unit(human.flatten(0, 1)))
-        token: Tensor = self.image_encoder(reference)
+        self._behavior = self.behavior(to_unit(human.flatten(0, 1)).to(self.dtype))
+        self._reference = torch.zeros_like(reference) if drop else reference
+        token: Tensor = self.image_encoder(robot, reference)
         if drop:
             return torch.zeros_like(token)
         self.s_unet(reference, 0, token)
@@ -106,6 +115,8 @@ class VideoPredictionModel(nn.Module):
         """The ST-UNet's output for `noisy` (B, F, c, h, w) at `timestep` (B,), the condition prepared."""
         batch, frames = noisy.shape[:2]
         tokens = token.repeat_interleave(frames, 0)
+        if self.config.reference_input and self._reference is not None:
+            noisy = torch.cat([noisy, self._reference[:, None].expand_as(noisy)], dim=2)
         if isinstance(self.st_unet, UNetMotionModel):
             out: Tensor = self.st_unet(noisy.transpose(1, 2), timestep, tokens).sample.transpose(1, 2)
             return out
@@ -116,6 +127,7 @@ class VideoPredictionModel(nn.Module):
     def loss(
         self,
         human: Tensor,
+        robot: Tensor,
         reference: Tensor,
         target: Tensor,
         generator: torch.Generator,
@@ -123,15 +135,17 @@ class VideoPredictionModel(nn.Module):
         last_share: float = 0.5,
         drop: float = 0.1,
         motion_weight: float = 0.0,
+        min_snr: float | None = None,
     ) -> Tensor:
         """Equation 1 for `target` (B, F, c, h, w), the robot's future latents; v for epsilon by default.
 
-        `human`: (B, F, H, W, 3) uint8; `reference`: (B, c, h, w). A share `last_share` of the clips is at the
-        last timestep (pure noise), where features are read; a share `drop` of the calls goes unconditioned.
+        `human`, `robot`, `reference`: as for `condition`. A share `last_share` of the clips is at the last
+        timestep (pure noise), where features are read; a share `drop` of the calls goes unconditioned.
         `motion_weight` counts cells that differ from the reference more, in proportion to the difference.
+        `min_snr` is the gamma of min-SNR weighting, see `min_snr_weight`.
         """
         dropped = bool(torch.rand((), generator=generator) < drop)
-        token = self.condition(human, reference, drop=dropped)
+        token = self.condition(human, robot, reference, drop=dropped)
         device = target.device
         shared = randn_tensor((*target.shape[:3], 1, 1), generator=generator, device=device)
         noise = randn_tensor(target.shape, generator=generator, device=device)
@@ -143,6 +157,9 @@ class VideoPredictionModel(nn.Module):
         noisy = self.scheduler.add_noise(target, noise, timestep)
         wanted = target_of(self.config.noise.prediction, self.scheduler, target, noise, timestep)
         error = (self.denoise(noisy, timestep, token) - wanted).square()
+        if min_snr is not None:
+            weight = min_snr_weight(self.config.noise.prediction, self.scheduler, timestep, min_snr)
+            error = error * weight[:, None, None, None, None]
         return (error * (1.0 + motion_weight * change)).mean() / (1.0 + motion_weight * change.mean())
 
     def _timesteps(self, count: int, generator: torch.Generator, last_share: float) -> Tensor:
@@ -151,36 +168,57 @@ class VideoPredictionModel(nn.Module):
         return torch.where(torch.rand(count, generator=generator) < last_share, last, drawn)
 
     @torch.no_grad()
-    def features(self, human: Tensor, robot: Tensor, generator: Generators) -> Tensor:
-        """The first up-sampling layer's output after one denoising step from pure noise at the last timestep.
+    def features(
+        self, human: Tensor, robot: Tensor, generator: Generators, read: FeatureConfig | None = None
+    ) -> Tensor:
+        """The first up-sampling layer's output after one denoising step, by default from pure noise.
 
-        `human`: (B, F, H, W, 3) uint8; `robot`: (B, H, W, 3) uint8, the current robot image. Returns
-        (B, F, C, h, w), see `VPMConfig.feature_shape`. The paper's text noises the human video; its code, and
-        this, start from pure noise with the human video as condition.
+        `human`: (B, F, H, W, 3) uint8; `robot`: (B, H, W, 3) uint8, the current robot image. `read` says
+        where the step begins, if not where the config does. Returns (B, F, C, h, w), see
+        `VPMConfig.feature_shape`.
         """
         batch, frames = human.shape[:2]
-        token = self.condition(human, self.vae.encode(to_unit(robot)))
-        shape = (batch, frames, *self.config.latent_shape)
-        noise = randn_tensor(shape, generator=generator, device=human.device)
-        last = torch.full((batch,), self.config.noise.train_steps - 1, device=human.device)
+        read = read or self.config.features
+        reference = self.vae.encode(to_unit(robot))
+        token = self.condition(human, robot, reference)
+        timestep = self._first_timestep(read).expand(batch).to(human.device)
+        noise = self._noise(human, generator)
+        if read.start == "human":
+            noise = self.scheduler.add_noise(self._human_latents(human, reference), noise, timestep)
         hook = self.st_unet.up_blocks[0].register_forward_hook(_stop)  # type: ignore[index, union-attr]
         try:
-            self.denoise(noise, last, token)
+            self.denoise(noise, timestep, token)
         except _FirstUpBlockDone as done:
-            features: Tensor = done.features.unflatten(0, (batch, frames))
-            return features
+            features = F.avg_pool2d(done.features, self.config.feature_pool)
+            return features.unflatten(0, (batch, frames)).float()
         finally:
             hook.remove()
         raise RuntimeError("the ST-UNet has no up-sampling layer")
+
+    def _first_timestep(self, read: FeatureConfig) -> Tensor:
+        last = self.config.noise.train_steps - 1
+        timestep = last if read.timestep is None else read.timestep
+        if not 0 <= timestep <= last:
+            raise ValueError(f"features are read at a timestep of 0 to {last}, got {timestep}")
+        return torch.tensor([timestep])
+
+    def _noise(self, human: Tensor, generator: Generators) -> Tensor:
+        """Unit Gaussian latents for the clips `human`."""
+        shape = (*human.shape[:2], *self.config.latent_shape)
+        return randn_tensor(shape, generator=generator, device=human.device).to(self.dtype)
+
+    def _human_latents(self, human: Tensor, reference: Tensor) -> Tensor:
+        """Latents (B, F, c, h, w) of the human's frames, as those of the robot's are generated."""
+        latents = self.vae.encode(to_unit(human.flatten(0, 1))).unflatten(0, human.shape[:2])
+        return latents - reference[:, None] if self.config.residual else latents
 
     @torch.no_grad()
     def generate(self, human: Tensor, robot: Tensor, generator: Generators, steps: int = 30) -> Tensor:
         """The predicted robot clip (B, F, H, W, 3) uint8 after `steps` DDIM steps, asked as `features` is."""
         batch, frames = human.shape[:2]
         reference = self.vae.encode(to_unit(robot))
-        token = self.condition(human, reference)
-        shape = (batch, frames, *self.config.latent_shape)
-        latents = randn_tensor(shape, generator=generator, device=human.device)
+        token = self.condition(human, robot, reference)
+        latents = self._noise(human, generator)
         self.scheduler.set_timesteps(steps)
         for timestep in self.scheduler.timesteps:
             output = self.denoise(latents, timestep.expand(batch), token)

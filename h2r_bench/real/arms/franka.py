@@ -120,7 +120,7 @@ class FrankaArm:
             )
             if self._robot.has_errors:
                 self._robot.recover_from_errors()
-            self._hand = FrankaHand(franky.Gripper(config.host), config.gripper_speed)
+            self._hand = FrankaHand(lambda: franky.Gripper(config.host), config.gripper_speed)
             self._joints = None
 
     def read_state(self) -> ArmState:

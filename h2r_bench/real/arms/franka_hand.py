@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -22,11 +24,16 @@ class FrankaHand:
     A command that comes while another runs waits for it, under a second; the newest one counts.
     """
 
-    def __init__(self, gripper: Any, speed: float) -> None:
-        """Serve franky's `gripper`, whose opening changes at `speed` [m/s]."""
-        self._gripper, self._speed = gripper, speed
-        self._width = float(gripper.width)
+    def __init__(self, connect: Callable[[], Any], speed: float) -> None:
+        """Serve franky's gripper, which `connect` reaches; its opening changes at `speed` [m/s].
+
+        A connection that breaks, as after a second of silence, is made again.
+        """
+        self._connect, self._speed = connect, speed
+        self._gripper = connect()
+        self._width = float(self._gripper.width)
         self._wanted: tuple[bool, float] | None = None
+        self._under_way: tuple[bool, float] | None = None
         self.wanted_open = self._width > MAX_WIDTH / 2
         """What it was last told."""
         self.fault = ""
@@ -52,8 +59,10 @@ class FrankaHand:
         self._closing.set()
         self._wake.set()
         self._thread.join(timeout=_JOIN_S)
-        if self._thread.is_alive() or not (self._running is None or self._running.wait(_JOIN_S)):
+        if self._thread.is_alive():
             _BUSY.append(self._gripper)
+        else:
+            self._drop()
 
     def _serve(self) -> None:
         while not self._closing.is_set():
@@ -66,17 +75,35 @@ class FrankaHand:
             except Exception as error:  # a lost connection shows in the arm's state too
                 self.fault = str(error)
                 self._closing.wait(_LOOK_S)
+                self._reconnect()
+
+    def _reconnect(self) -> None:
+        """Try once to reach the hand again; what it was doing is asked for again."""
+        self._drop()  # the hand takes one connection at a time
+        with contextlib.suppress(Exception):
+            self._gripper = self._connect()
+            self._wanted = self._wanted or self._under_way
 
     def _attend(self) -> None:
         """Start what is wanted, if the hand is free, and look at the fingers."""
         if self._wanted is not None and self._idle():
-            wanted, self._wanted = self._wanted, None
-            self._running = self._command(*wanted)
+            self._under_way, self._wanted = self._wanted, None
+            self._running = self._command(*self._under_way)
         self._width = float(self._gripper.width)
 
     def quiet(self) -> AbstractContextManager[Any]:
         """While it is entered the hand is asked nothing."""
         return self._attending
+
+    def _drop(self) -> None:
+        """End the connection, unless the driver's own thread still uses it."""
+        ended = self._running is None
+        with contextlib.suppress(Exception):  # what ended badly has ended as well, but who knows
+            ended = ended or bool(self._running.wait(_JOIN_S))
+        if not ended:
+            _BUSY.append(self._gripper)
+        self._running = None
+        self._gripper = None
 
     def _idle(self) -> bool:
         return self._running is None or bool(self._running.wait(0.0))

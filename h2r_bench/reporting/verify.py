@@ -1,0 +1,173 @@
+"""Records made again: the same seed, the same weights, and hopefully the same outcome."""
+
+from __future__ import annotations
+
+import random
+import typing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from h2r_bench import run
+from h2r_bench.envs import WORLD_VERSION
+from h2r_bench.policies.catalog import find_agent
+from h2r_bench.registry import UnknownNameError
+from h2r_bench.trials import TrialRecord, run_trial, video_path, weights_of
+from h2r_bench.video import TrialVideo
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from h2r_bench.reporting.board import Board
+    from h2r_bench.types import Agent
+
+TOLERANCE = 0.005
+"""On another machine the world may end this much nearer to success or further from it [m]."""
+
+Outcome = Literal["exact", "same", "different", "skipped"]
+"""Equal bit for bit, state and action at every step; equal in outcome; not equal; not to be run here."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a record."""
+
+    record: TrialRecord
+    outcome: Outcome
+    detail: str
+
+    @property
+    def exact(self) -> bool:
+        """Whether every bit of the trajectory came out again."""
+        return self.outcome == "exact"
+
+    @property
+    def same(self) -> bool:
+        """Whether the outcome came out again, within the tolerance."""
+        return self.outcome in ("exact", "same")
+
+    @property
+    def skipped(self) -> bool:
+        """Whether it could not be run here."""
+        return self.outcome == "skipped"
+
+    def __str__(self) -> str:
+        record = self.record
+        setting = f"{record.demo}, {record.cue} cue, {record.shift_cm:g} cm, seed {record.seed}"
+        return f"{record.task}  {record.policy}  trial {record.trial} ({setting}): {self.detail}"
+
+
+def sample(board: Board, count: int, seed: int, policy: str | None = None) -> list[TrialRecord]:
+    """`count` records drawn at random, or all if they are fewer. Raises UnknownNameError for a policy."""
+    policies = sorted({entry.policy for entry in board.entries})
+    if policy is not None and policy not in policies:
+        raise UnknownNameError("measured agent", policy, policies)
+    records = [r for each in board.runs.values() for r in each.records if policy in (None, r.policy)]
+    return random.Random(seed).sample(records, min(count, len(records)))
+
+
+class Verifier:
+    """Runs records again; agents are loaded once, and one environment is open at a time."""
+
+    def __init__(
+        self, weights: Path | None = None, films: Path | None = None, make: run.EnvMaker = run.make_env
+    ) -> None:
+        """Make one that has run nothing yet.
+
+        Args:
+            weights: for records that were not made with shipped weights.
+            films: results folder that films of reproduced trials go to; None films nothing.
+            make: makes environments.
+        """
+        self.weights = weights
+        self.films = films
+        self._make = make
+        self._agents: dict[tuple[str, str], Agent] = {}
+        self._env: Any = None
+        self._config: run.RunConfig | None = None
+
+    def verify(self, record: TrialRecord) -> Verdict:
+        """Run the trial of `record` again."""
+        try:
+            agent = self._agent(record)
+            self._check(record)
+            env = self._open(record, agent)
+        except (ValueError, OSError, ImportError) as error:
+            return Verdict(record, "skipped", f"cannot be run here: {run.one_line(error)}")
+        film = TrialVideo() if self.films is not None else None
+        condition = run.condition_of(self._config_of(record), agent)
+        again = run_trial(env, agent, condition, record.trial, watch=None if film is None else film.add)
+        outcome, detail = judge(record, again)
+        if film is not None and self.films is not None and outcome in ("exact", "same"):
+            film.save(video_path(self.films, record, record.trial))
+        return Verdict(record, outcome, detail)
+
+    def close(self) -> None:
+        """Close the environment."""
+        if self._env is not None:
+            self._env.close()
+            self._env = None
+
+    def _check(self, record: TrialRecord) -> None:
+        """Raise ValueError when this version cannot make such a trial."""
+        if record.world != WORLD_VERSION:
+            raise ValueError(f"it is of world {record.world}, this is world {WORLD_VERSION}")
+        demos = typing.get_args(typing.get_type_hints(run.RunConfig)["demo"])
+        if record.demo not in demos:
+            raise ValueError(f"no {record.demo!r} demonstrations here, only {', '.join(demos)}")
+
+    def _agent(self, record: TrialRecord) -> Agent:
+        """The agent with the record's weights. Raises ValueError when it has others."""
+        key = (record.policy, record.weights)
+        if key not in self._agents:
+            found = []
+            spec = find_agent(record.policy)
+            for weights in (None, self.weights) if self.weights else (None,):
+                agent = spec.load(weights)
+                found.append(weights_of(agent))
+                if found[-1] == record.weights:
+                    self._agents[key] = agent
+                    break
+            else:
+                raise ValueError(
+                    f"made with weights {record.weights}, here are {' and '.join(found)} (try --weights)"
+                )
+        return self._agents[key]
+
+    def _config_of(self, record: TrialRecord) -> run.RunConfig:
+        return run.RunConfig(
+            task=record.task,
+            policy=record.policy,
+            seed=record.seed,
+            cue=typing.cast("Any", record.cue),
+            shift=record.shift_cm,
+            demo=typing.cast("Any", record.demo),
+            video="all" if self.films is not None else "none",
+        )
+
+    def _open(self, record: TrialRecord, agent: Agent) -> Any:
+        """The environment of the record: the last one when it fits."""
+        config = self._config_of(record)
+        if self._env is None or config != self._config:
+            self.close()
+            self._env, self._config = self._make(config, agent), config
+        return self._env
+
+
+def judge(record: TrialRecord, again: TrialRecord) -> tuple[Outcome, str]:
+    """Compare a record with the same trial run again."""
+    differing = [
+        f"{name} {getattr(record, name)!r}, now {getattr(again, name)!r}"
+        for name in ("success", "progress", "failure", "steps", "distance", "digest")
+        if getattr(record, name) is not None and getattr(record, name) != getattr(again, name)
+    ]
+    if not differing and record.digest is not None:
+        return "exact", "the same bit for bit, the whole trajectory"
+    if not differing:
+        return "same", "the same success, progress, failure and steps (the record holds no trajectory)"
+    if record.success != again.success:
+        return "different", "; ".join(differing)
+    if record.distance is not None and again.distance is not None:
+        apart = abs(record.distance - again.distance)
+        if apart <= TOLERANCE:
+            return "same", f"the same outcome, the end {1000 * apart:.1f} mm apart"
+    return "different", "; ".join(differing)

@@ -1,0 +1,203 @@
+"""Training commands of what acts: decoders behind any encoder, the hand tracker, the gallery of `h2r_knn`."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+from h2r_bench.policies.h2r.agent import H2RAgent
+from h2r_bench.policies.h2r.config import to_json
+from h2r_bench.policies.h2r.encoder_names import find_encoder
+from h2r_bench.policies.h2r.encoders import Sources
+from h2r_bench.policies.hand_tracker import HandConfig
+from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, SceneConfig, SceneReader, Towers
+from h2r_bench.training.decoder import Recipe, fitted_config, train_decoder
+from h2r_bench.training.hand import train_hand
+from h2r_bench.training.inputs import BASIC, domain_of, open_frames, preset
+from h2r_bench.training.knn import build_gallery
+from h2r_bench.training.loop import Loop
+from h2r_bench.training.pack import pack, pack_hand
+from h2r_bench.training.record import finish_run, start_run
+from h2r_bench.training.scene import train_scene
+
+EncoderName = Literal["vpm", "untrained", "untrained_seeing", "resnet18", "time"]
+
+
+@dataclass(frozen=True)
+class TrainDecoder:
+    """The action decoder of one training domain, behind a video encoder."""
+
+    data: Path
+    """Folder of the paired episodes."""
+    out: Path
+    """Folder of this run."""
+    encoder: EncoderName = "vpm"
+    """What turns the human's video into features: the trained VPM (`h2r`), the VPM at its initial parameters
+    without or with a view of the human (`h2r_no_pretrain`), ResNet18 (`human_decoder`), or the time alone
+    (`blind`)."""
+    vpm: Path | None = None
+    """Run of the VPM: the encoder, or whose sizes and VAE an untrained one takes over."""
+    imagenet: str | None = None
+    """Folder or hub id of the ResNet18 to start from; without it the weights are random."""
+    tasks: tuple[str, ...] = BASIC
+    """Tasks whose episodes are learnt from, all of one training domain: the seen basic tasks, or writing_play
+    for writing."""
+    preset: str = "compact"
+    """Sizes of the model."""
+    recipe: tyro.conf.OmitArgPrefixes[Recipe] = field(default_factory=Recipe)
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
+
+    def __post_init__(self) -> None:
+        self.loop.check()
+
+
+@dataclass(frozen=True)
+class TrainHand:
+    """The hand tracker: one human frame to the tool pose, by the true hand poses."""
+
+    data: Path
+    """Folder of the paired episodes."""
+    out: Path
+    """Folder of this run."""
+    preset: str = "compact"
+    """Sizes of the images."""
+    tasks: tuple[str, ...] = ()
+    """Tasks whose episodes are learnt from; all by default."""
+    batch: int = 32
+    """Images in a batch."""
+    width: int = HandConfig.width
+    """Channels of the network's maps."""
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=0.01))
+
+    def __post_init__(self) -> None:
+        self.loop.check()
+
+
+@dataclass(frozen=True)
+class TrainScene:
+    """The scene reader: the first robot frame to the path of the tool, by which `h2r_knn` compares scenes."""
+
+    data: Path
+    """Folder of the paired episodes."""
+    out: Path
+    """Folder of this run."""
+    preset: str = "compact"
+    """Sizes of the images."""
+    tasks: tuple[str, ...] = BASIC
+    """Tasks whose episodes are learnt from."""
+    batch: int = 32
+    """Images in a batch."""
+    width: int = SceneConfig.width
+    """Channels of the network's maps."""
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=0.01))
+
+    def __post_init__(self) -> None:
+        self.loop.check()
+
+
+@dataclass(frozen=True)
+class BuildKNN:
+    """The gallery of `h2r_knn`: first robot frames as vectors, and the human videos to follow."""
+
+    data: Path
+    """Folder of the paired episodes."""
+    out: Path
+    """Folder of the weights."""
+    agent: Path | None = None
+    """Weights of the `h2r` that acts; the shipped one by default."""
+    scene: Path | None = None
+    """Run of a scene reader, by which robot frames are compared; without it CLIP and DINOv2 do, as in the
+    paper."""
+    towers: tyro.conf.OmitArgPrefixes[Towers] = field(default_factory=Towers)
+    tasks: tuple[str, ...] = BASIC
+    """Tasks whose episodes are kept."""
+    episodes: int = 150
+    """Episodes to keep, in equal shares of the tasks: those that lie farthest from each other."""
+    votes: int = 5
+    """Nearest episodes that vote for the task."""
+
+    def __post_init__(self) -> None:
+        if min(self.episodes, self.votes) < 1:
+            raise ValueError("--episodes and --votes are at least 1")
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Bring trained parts together as the weights of an agent (float16, manifest, README)."""
+
+    out: Path
+    """Folder of the weights."""
+    decoder: tuple[Path, ...] = ()
+    """Runs of decoders behind one encoder, each of another training domain."""
+    vpm: Path | None = None
+    """Run of the VPM, where that is the encoder."""
+    hand: Path | None = None
+    """Run of a hand tracker, instead of decoders."""
+    execute: int = 8
+    """Actions of a chunk that are executed before the next one is predicted."""
+
+    def __post_init__(self) -> None:
+        if bool(self.decoder) == (self.hand is not None):
+            raise ValueError("pack --decoder RUN..., or pack --hand RUN")
+
+
+def run_decoder(job: TrainDecoder, command: list[str]) -> None:
+    """Train a decoder."""
+    domain_of(job.tasks)
+    sizes = preset(job.preset)
+    encoder = find_encoder(job.encoder).create(sizes, Sources(job.vpm, job.imagenet), job.loop.seed)
+    config = fitted_config(sizes.decoder, encoder)
+    start_run(job.out, job, to_json(config), command, job.vpm)
+    frames = open_frames(job.data, encoder.image_size, job.tasks)
+    train_decoder(config, encoder, frames, job.loop, job.recipe, job.out)
+    finish_run(job.out)
+
+
+def run_hand(job: TrainHand, command: list[str]) -> None:
+    """Train the hand tracker's regressor."""
+    config = HandConfig(image_size=preset(job.preset).vpm.image_size, width=job.width)
+    start_run(job.out, job, to_json(config), command, None)
+    train_hand(config, open_frames(job.data, config.image_size, job.tasks), job.loop, job.batch, job.out)
+    finish_run(job.out)
+
+
+def run_scene(job: TrainScene, command: list[str]) -> None:
+    """Train the scene reader."""
+    config = SceneConfig(image_size=preset(job.preset).vpm.image_size, width=job.width)
+    start_run(job.out, job, to_json(config), command, None)
+    train_scene(config, open_frames(job.data, config.image_size, job.tasks), job.loop, job.batch, job.out)
+    finish_run(job.out)
+
+
+def run_knn(job: BuildKNN, command: list[str]) -> None:
+    """Build the gallery."""
+    domain_of(job.tasks)
+    inner = H2RAgent.from_pretrained(job.agent)
+    encoder = SceneReader.load(job.scene) if job.scene else ClipDinoFrames(job.towers)
+    names = build_gallery(
+        job.data,
+        job.agent or H2RAgent.folder(),
+        inner,
+        encoder,
+        towers=None if job.scene else to_json(job.towers),
+        tasks=job.tasks,
+        episodes=job.episodes,
+        votes=job.votes,
+        command="python -m h2r_bench.train " + shlex.join(command),
+        out=job.out,
+    )
+    size = sum((job.out / name).stat().st_size for name in names)
+    print(f"{len(names)} files in {job.out}, {size / 1e6:.1f} MB")
+
+
+def run_pack(job: Pack, command: list[str]) -> None:
+    """Write the weights of an agent."""
+    if job.hand:
+        names = pack_hand(job.hand, job.execute, job.out)
+    else:
+        names = pack(job.decoder, job.vpm, job.execute, job.out)
+    print(f"{len(names)} files in {job.out}")

@@ -1,0 +1,53 @@
+"""What training commands have in common: presets by name, frames with a progress bar."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import Progress
+
+from h2r_bench.policies.h2r.config import PRESETS, H2RConfig
+from h2r_bench.registry import UnknownNameError
+from h2r_bench.training.frames import Frames, load_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+BASIC = ("push_pull", "pick_place", "rotation")
+"""The seen basic tasks: all that the paper's action decoder is trained on."""
+
+
+def preset(name: str) -> H2RConfig:
+    """The sizes of preset `name`. Raises UnknownNameError."""
+    if name not in PRESETS:
+        raise UnknownNameError("preset", name, list(PRESETS))
+    return PRESETS[name]
+
+
+def open_frames(data: Path, image_size: tuple[int, int], tasks: Sequence[str] = ()) -> Frames:
+    """The frames of dataset `data`, clips drawn from episodes of `tasks` alone if any are named.
+
+    Raises DatasetError.
+    """
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("decoding videos")
+        frames = load_frames(
+            data, image_size, lambda done, total: progress.update(bar, completed=done, total=total)
+        )
+    if tasks:
+        frames.only(tasks)
+    return frames
+
+
+def domain_of(tasks: Sequence[str]) -> str:
+    """The one training domain of `tasks`. Raises UnknownNameError, or ValueError when there are two."""
+    from h2r_bench.envs.tasks import TASKS
+
+    domains = sorted({TASKS.get(task).domain for task in tasks})
+    if len(domains) != 1:
+        raise ValueError(
+            f"--tasks of one training domain make a decoder; these are of {' and '.join(domains) or 'none'}"
+        )
+    return domains[0]

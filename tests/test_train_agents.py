@@ -1,0 +1,223 @@
+"""Training commands of what acts, end to end on synthetic episodes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from episodes import make_dataset, make_episode
+from tiny import TINY
+from tiny_agents import TINY_RESNET
+
+from h2r_bench import train
+from h2r_bench.policies.catalog import AGENTS
+from h2r_bench.policies.h2r import resnet
+from h2r_bench.policies.h2r.config import PRESETS
+from h2r_bench.policies.h2r.files import WeightsDamagedError
+from h2r_bench.policies.h2r.vpm import VideoPredictionModel
+from h2r_bench.training.frames import load_frames
+from h2r_bench.types import Demonstration
+
+TASKS = ("push_pull", "writing_play")
+STEPS = 2
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", TINY)
+    monkeypatch.setattr(resnet, "SIZES", TINY_RESNET)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("data") / "data", episodes=4, tasks=TASKS).root
+
+
+@pytest.fixture(scope="module")
+def vpm(tmp_path_factory: pytest.TempPathFactory, data: Path) -> Path:
+    """The run of a VPM, of two steps."""
+    out = tmp_path_factory.mktemp("runs")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "tiny", TINY)
+        common = ("--data", data, "--preset", "tiny", "--steps", STEPS)
+        assert run("vae", *common, "--out", out / "vae", "--batch", 4) == 0
+        assert run("vpm", *common, "--out", out / "vpm", "--vae", out / "vae", "--clips", 2) == 0
+    return out / "vpm"
+
+
+def run(*words: object) -> int:
+    try:
+        return train.main([str(word) for word in words])
+    except SystemExit as wrong_arguments:
+        return int(wrong_arguments.code or 0)
+
+
+def act(folder: Path, name: str, domain: str = "basic") -> np.ndarray:
+    agent = AGENTS.get(name).load(folder)
+    episode = make_episode(7)
+    agent.reset(Demonstration(episode.human, 10.0, "", domain=domain), "", 0)
+    clip = np.concatenate([episode.human] * 3)[:30]
+    action: np.ndarray = agent.predict(
+        {"image": episode.robot[0], "state": episode.state[0], "human_clip": clip}
+    )[0]
+    assert np.isfinite(action).all()
+    return action
+
+
+@pytest.mark.parametrize(
+    ("encoder", "agent"),
+    [
+        ("vpm", "h2r"),
+        ("untrained", "h2r_no_pretrain"),
+        ("untrained_seeing", "h2r_no_pretrain_seeing"),
+        ("resnet18", "human_decoder"),
+        ("time", "blind"),
+    ],
+)
+def test_a_decoder_for_each_domain(tmp_path: Path, data: Path, vpm: Path, encoder: str, agent: str) -> None:
+    behind = ("--vpm", vpm) if encoder in ("vpm", "untrained", "untrained_seeing") else ()
+    common = ("decoder", "--data", data, "--preset", "tiny", "--steps", STEPS, "--batch", 2, "--clips", 4)
+    runs = [tmp_path / domain for domain in ("basic", "writing")]
+    for out, task in zip(runs, TASKS, strict=True):
+        assert run(*common, "--out", out, "--encoder", encoder, *behind, "--tasks", task) == 0
+    packed = tmp_path / "packed"
+    mine = ("--vpm", vpm) if encoder == "vpm" else ()
+    assert run("pack", "--decoder", *runs, *mine, "--out", packed, "--execute", 2) == 0
+    manifest = json.loads((packed / "manifest.json").read_text())
+    assert manifest["domains"] == {"basic": ".", "writing": "writing"}
+    assert {run["config"]["encoder"] for run in manifest["runs"][-2:]} == {encoder}
+    assert not np.array_equal(act(packed, agent), act(packed, agent, "writing"))
+    assert f"--decoder {runs[0]} {runs[1]}" in (packed / "README.md").read_text()
+    if encoder.startswith("untrained"):
+        assert not (packed / "st_unet.safetensors").exists()
+    assert run("pack", "--decoder", runs[0], *mine, "--out", packed, "--execute", 2) == 0
+    assert not (packed / "writing" / "decoder.safetensors").exists()
+
+
+def test_an_encoder_learns_only_where_it_says_so(tmp_path: Path, data: Path) -> None:
+    common = ("decoder", "--data", data, "--preset", "tiny", "--batch", 2, "--tasks", "push_pull")
+    for steps in (1, 3):
+        out = tmp_path / str(steps)
+        assert run(*common, "--steps", steps, "--out", out, "--encoder", "resnet18") == 0
+    before, after = (resnet.ResNetEncoder.load(tmp_path / str(steps)).state_dict() for steps in (1, 3))
+    assert all(not torch.equal(value, after[key]) for key, value in before.items() if "weight" in key)
+
+
+def test_pretrained_resnets_are_taken_over(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(5)
+    model = transformers.ResNetModel(transformers.ResNetConfig(**TINY_RESNET))
+    model.save_pretrained(tmp_path)
+    made = resnet.ResNetEncoder.create(TINY, resnet.Sources(imagenet=str(tmp_path)), 0)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, made.network.state_dict()[key])
+
+
+def test_an_untrained_model_is_drawn_again_or_refused(tmp_path: Path, data: Path, vpm: Path) -> None:
+    from h2r_bench.policies.h2r.encoders import Sources
+    from h2r_bench.policies.h2r.untrained import RECORD, SeeingUntrainedEncoder
+
+    made = SeeingUntrainedEncoder.create(TINY, Sources(vpm=vpm), 4)
+    made.save(tmp_path)
+    again = SeeingUntrainedEncoder.load(tmp_path)
+    for key, value in made.vpm.state_dict().items():
+        assert torch.equal(value, again.vpm.state_dict()[key])
+    trained = VideoPredictionModel.load(vpm)
+    assert torch.equal(again.vpm.vae.scale, trained.vae.scale)
+    assert not torch.equal(again.vpm.s_unet.conv_in.weight, trained.s_unet.conv_in.weight)
+    record = json.loads((tmp_path / RECORD).read_text())
+    (tmp_path / RECORD).write_text(json.dumps({**record, "seed": 5}))
+    with pytest.raises(WeightsDamagedError, match="other initial parameters"):
+        SeeingUntrainedEncoder.load(tmp_path)
+
+
+def test_the_hand_tracker(tmp_path: Path, data: Path) -> None:
+    common = ("--data", data, "--preset", "tiny", "--steps", 40, "--batch", 16, "--width", 16)
+    assert run("hand", *common, "--out", tmp_path / "hand") == 0
+    losses = [
+        json.loads(line)["loss"] for line in (tmp_path / "hand" / "loss.jsonl").read_text().splitlines()
+    ]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+    assert run("pack", "--hand", tmp_path / "hand", "--out", tmp_path / "packed", "--execute", 4) == 0
+    assert act(tmp_path / "packed", "hand_tracker").shape == (7,)
+    assert f"pack --hand {tmp_path / 'hand'}" in (tmp_path / "packed" / "README.md").read_text()
+
+
+def test_the_scene_reader_learns_the_path(tmp_path: Path, data: Path) -> None:
+    common = ("--data", data, "--preset", "tiny", "--tasks", "push_pull", "--width", 16, "--batch", 8)
+    assert run("scene", *common, "--steps", 40, "--out", tmp_path) == 0
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "loss.jsonl").read_text().splitlines()]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
+def test_the_gallery(tmp_path: Path, data: Path, vpm: Path) -> None:
+    common = ("--data", data, "--preset", "tiny", "--steps", STEPS, "--clips", 4, "--batch", 2)
+    assert run("decoder", *common, "--out", tmp_path / "d", "--vpm", vpm, "--tasks", "push_pull") == 0
+    assert run("pack", "--vpm", vpm, "--decoder", tmp_path / "d", "--out", tmp_path / "h2r") == 2
+    agent = ("--vpm", vpm, "--decoder", tmp_path / "d", "--out", tmp_path / "h2r", "--execute", 2)
+    assert run("pack", *agent) == 0
+    scene = ("--data", data, "--preset", "tiny", "--tasks", "push_pull", "--width", 16, "--batch", 4)
+    assert run("scene", *scene, "--steps", STEPS, "--out", tmp_path / "scene") == 0
+    like = ("--scene", tmp_path / "scene")
+    build = ("knn", "--data", data, "--agent", tmp_path / "h2r", *like, "--episodes", 2, "--votes", 1)
+    assert run(*build, "--out", tmp_path / "knn", "--tasks", "push_pull") == 0
+    knn = AGENTS.get("h2r_knn").load(tmp_path / "knn")
+    assert sorted(entry.episode for entry in knn.gallery.entries) == [0, 2]
+    assert act(tmp_path / "knn", "h2r_knn").shape == (7,)
+    assert run(*build, "--out", tmp_path / "other", "--tasks", "rotation") == 2
+    assert (
+        run("decoder", *common, "--out", tmp_path / "e", "--vpm", vpm, "--tasks", "push_pull", "--seed", 1)
+        == 0
+    )
+    assert (
+        run("pack", "--vpm", vpm, "--decoder", tmp_path / "e", "--out", tmp_path / "h2r", "--execute", 2) == 0
+    )
+    with pytest.raises(WeightsDamagedError, match="made for other weights"):
+        AGENTS.get("h2r_knn").load(tmp_path / "knn")
+
+
+def test_clips_of_chosen_tasks_only(data: Path) -> None:
+    frames = load_frames(data, (32, 32))
+    frames.only(("writing_play",))
+    clips = frames.clips(np.random.default_rng(0), 100, 4)
+    assert {frames.tasks[row] for row in (clips.human // 12).ravel()} == {"writing_play"}
+    assert (frames.steps(clips.human) == clips.human % 12).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--tasks", "pik_place"), "Did you mean 'pick_place'"),
+        (("--tasks", "rotation"), "no episodes of rotation, only of push_pull, writing_play"),
+        (("--tasks", "push_pull", "writing_play"), "these are of basic and writing"),
+        (("--encoder", "vpm"), "needs --vpm"),
+        (("--encoder", "untrained"), "needs --vpm"),
+    ],
+)
+def test_bad_decoder_input_is_named(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    common = ("decoder", "--data", data, "--out", tmp_path / "out", "--preset", "tiny", "--steps", 1)
+    assert run(*common, "--encoder", "time", *words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_decoders_that_do_not_belong_together_are_refused(
+    tmp_path: Path, data: Path, vpm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("decoder", "--data", data, "--preset", "tiny", "--steps", 1, "--batch", 2, "--clips", 2)
+    runs = {"a": ("time", "push_pull"), "b": ("time", "push_pull"), "c": ("resnet18", "writing_play")}
+    for name, (encoder, task) in runs.items():
+        assert run(*common, "--out", tmp_path / name, "--encoder", encoder, "--tasks", task) == 0
+    cases = {"ab": "one decoder for each training domain", "ac": "behind one and the same encoder"}
+    for pair, message in cases.items():
+        assert run("pack", "--out", tmp_path / "p", "--decoder", *(tmp_path / name for name in pair)) == 2
+        assert message in capsys.readouterr().err
+    assert run("pack", "--out", tmp_path / "p") == 2
+    assert run("decoder", *common[1:], "--out", tmp_path / "v", "--vpm", vpm, "--tasks", "push_pull") == 0
+    capsys.readouterr()
+    assert run("pack", "--out", tmp_path / "p", "--decoder", tmp_path / "v") == 2
+    assert "needs --vpm" in capsys.readouterr().err
