@@ -20,6 +20,7 @@ from h2r_bench.policies.h2r.blocks import PointReader
 from h2r_bench.policies.h2r.config import from_json, to_json
 from h2r_bench.policies.h2r.extra import require_transformers
 from h2r_bench.policies.h2r.files import load_weights, save_weights
+from h2r_bench.policies.h2r.image_encoder import DEVIATION, MEAN
 from h2r_bench.policies.h2r.normalizer import Normalizer
 from h2r_bench.policies.h2r.vae import to_unit
 
@@ -28,10 +29,8 @@ if TYPE_CHECKING:
 
     from h2r_bench.types import Float32Array, UInt8Array
 
-_CLIP_COLOURS = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
-"""Mean and deviation of the pixels that CLIP was trained on (Radford et al., 2021)."""
 _IMAGENET_COLOURS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""The same of ImageNet, for DINOv2 (Oquab et al., 2023)."""
+"""Mean and deviation of the pixels of ImageNet, for DINOv2 (Oquab et al., 2023)."""
 
 
 NAME = "scene_reader"
@@ -119,7 +118,7 @@ class ClipDinoFrames:
     def embed(self, images: UInt8Array) -> Float32Array:
         """Images (N, H, W, 3) to vectors (N, 768 + 1024)."""
         raw = torch.from_numpy(np.ascontiguousarray(images)).movedim(-1, 1).float() / 255
-        clip = self.clip(_squared(raw, _side(self.clip), *_CLIP_COLOURS)).image_embeds
+        clip = self.clip(_squared(raw, _side(self.clip), MEAN, DEVIATION)).image_embeds
         dinov2 = self.dinov2(_squared(raw, _side(self.dinov2), *_IMAGENET_COLOURS)).pooler_output
         joined: Float32Array = torch.cat([F.normalize(clip), F.normalize(dinov2)], 1).numpy()
         return joined

@@ -105,5 +105,6 @@ def write_gallery(
             write_video(parts[-1], human, rate_hz, crf=CRF)
         join_videos(parts, folder / VIDEOS, rate_hz)
     save_file({"vectors": vectors.astype(np.float16)}, folder / VECTORS)
+    (folder / VECTORS).chmod(0o644)
     (folder / FACTS).write_text(json.dumps({"entries": [asdict(entry) for entry in entries]}) + "\n")
     return [VECTORS, FACTS, VIDEOS]
