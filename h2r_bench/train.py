@@ -1,4 +1,4 @@
-"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|hand|knn|probe|ruler|pack ...`.
+"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|hand|scene|knn|probe|ruler|pack ...`.
 
 Every run writes its resolved settings (`run.json`), its loss (`loss.jsonl`) and checkpoints into `--out`; the
 same command goes on where an interrupted run stopped.
@@ -19,7 +19,7 @@ import tyro
 from h2r_bench.datasets import EpisodeStore
 from h2r_bench.policies.h2r.config import FeatureConfig, Start, to_json
 from h2r_bench.policies.h2r.landing import Report
-from h2r_bench.policies.h2r.pretrained import Sources
+from h2r_bench.policies.h2r.pretrained import PretrainedSources
 from h2r_bench.policies.h2r.untrained import untrained
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.ruler import off_by
@@ -28,10 +28,12 @@ from h2r_bench.training.commands import (
     Pack,
     TrainDecoder,
     TrainHand,
+    TrainScene,
     run_decoder,
     run_hand,
     run_knn,
     run_pack,
+    run_scene,
 )
 from h2r_bench.training.held_out import held_out
 from h2r_bench.training.inputs import open_frames, preset
@@ -76,26 +78,27 @@ class TrainVPM:
     out: Path
     """Folder of this run."""
     stage: Literal[1, 2] = 1
-    """Stage 1 starts from `--vae` or `--sd`, stage 2 from `--init`."""
+    """Stage 1 starts from `--vae` or `--sd`, or goes on from `--init`; stage 2 starts from `--init`."""
     vae: Path | None = None
     """Run of the VAE (stage 1)."""
     init: Path | None = None
-    """Run of stage 1 (stage 2)."""
+    """Run of stage 1; another stage 1 goes on from its weights with a learning rate of its own."""
     train: Literal["temporal", "all"] = "temporal"
     """What stage 2 trains: the temporal layers alone, as the paper, or everything but the VAE."""
     preset: str = "compact"
     """Sizes of the model (stage 1; stage 2 takes them from `--init`, and `--sd` brings its own)."""
     image_size: tuple[int, int] | None = None
     """Width and height of the videos, if not those of the preset or of `--init` [pixels]."""
-    sources: tyro.conf.OmitArgPrefixes[Sources] = field(default_factory=Sources)
+    sources: tyro.conf.OmitArgPrefixes[PretrainedSources] = field(default_factory=PretrainedSources)
     objective: tyro.conf.OmitArgPrefixes[Objective] = field(default_factory=Objective)
     loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
     def __post_init__(self) -> None:
         self.loop.check()
-        if self.stage == 1 and (self.vae is None) == (self.sources.sd is None):
+        if self.stage == 1 and sum(each is not None for each in (self.vae, self.sources.sd, self.init)) != 1:
             raise ValueError(
-                "vpm --stage 1 needs --vae (a trained VAE) or --sd (Stable Diffusion), one of them"
+                "vpm --stage 1 needs --vae (a trained VAE), --sd (Stable Diffusion) or --init (an earlier "
+                "stage 1), one of them"
             )
         if self.stage == 2 and self.init is None:
             raise ValueError("vpm --stage 2 needs --init, the folder of stage 1")
@@ -159,6 +162,7 @@ Job = (
     | Annotated[ProbeVPM, tyro.conf.subcommand("probe")]
     | Annotated[TrainRuler, tyro.conf.subcommand("ruler")]
     | Annotated[TrainHand, tyro.conf.subcommand("hand")]
+    | Annotated[TrainScene, tyro.conf.subcommand("scene")]
     | Annotated[BuildKNN, tyro.conf.subcommand("knn")]
     | Annotated[Pack, tyro.conf.subcommand("pack")]
 )
@@ -175,7 +179,7 @@ def run_vae(job: TrainVAE, command: list[str]) -> None:
 def run_vpm(job: TrainVPM, command: list[str]) -> None:
     """Train one stage of the VPM."""
     model, told = _start_of(job)
-    start_run(job.out, job, to_json(model.config), command, job.vae if job.stage == 1 else job.init)
+    start_run(job.out, job, to_json(model.config), command, job.init or job.vae)
     if told:
         (job.out / "pretrained.json").write_text(json.dumps(told.to_json(), indent=1) + "\n")
         print(told, file=sys.stderr)
@@ -188,6 +192,8 @@ def _start_of(job: TrainVPM) -> tuple[VideoPredictionModel, Report | None]:
     """The model that `job` trains, and what landed in it from elsewhere."""
     if job.init is not None and job.stage == 2:
         return second_stage(job.init, job.train, job.loop, job.image_size, job.sources.motion)
+    if job.init is not None:
+        return VideoPredictionModel.load(job.init), None
     config = preset(job.preset).vpm
     config = replace(config, image_size=job.image_size or config.image_size)
     if job.vae is not None:
@@ -240,6 +246,7 @@ RUNNERS: dict[type, Any] = {
     ProbeVPM: run_probe,
     TrainRuler: run_ruler,
     TrainHand: run_hand,
+    TrainScene: run_scene,
     BuildKNN: run_knn,
     Pack: run_pack,
 }

@@ -94,6 +94,14 @@ def test_fingers_are_where_the_picture_changes() -> None:
         find_fingers(opened, opened)
 
 
+def test_neither_noise_nor_what_is_behind_moves_the_fingers() -> None:
+    opened, closed = view([(40, 60), (60, 60)]), view([(48, 60), (52, 60)])
+    for image in (opened, closed):
+        image[50:70, 30:46][image[50:70, 30:46] == 90] = 250  # a white box behind the left finger
+    closed[10, 100], closed[12, 101] = 255, 0
+    np.testing.assert_allclose(find_fingers(opened, closed), [50.5, 60.5], atol=0.5)
+
+
 def eye(shift: float = 0.0, places: int = len(PLACES)) -> HandEye:
     spots = ReferenceCamera((128, 128)).pixels(np.array(PLACES) + UP * FINGER_ABOVE_TOOL) + np.array(
         [shift, 0.0]

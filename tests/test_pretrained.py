@@ -17,7 +17,7 @@ from tiny import TINY
 from h2r_bench import train
 from h2r_bench.policies.h2r.config import PRESETS, BehaviorConfig, VPMConfig
 from h2r_bench.policies.h2r.landing import PretrainedError
-from h2r_bench.policies.h2r.pretrained import Sources, from_stable_diffusion, with_motion_modules
+from h2r_bench.policies.h2r.pretrained import PretrainedSources, from_stable_diffusion, with_motion_modules
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def motion(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def first_stage(sd: Path, config: VPMConfig = CONFIG) -> VideoPredictionModel:
-    return from_stable_diffusion(config, Sources(sd=str(sd)))[0]
+    return from_stable_diffusion(config, PretrainedSources(sd=str(sd)))[0]
 
 
 def stored(folder: Path) -> dict[str, torch.Tensor]:
@@ -60,7 +60,7 @@ def assert_landed(model: torch.nn.Module, source: dict[str, torch.Tensor], prefi
 
 
 def test_stage_one_holds_every_value_of_stable_diffusion_and_clip(sd: Path) -> None:
-    model, report = from_stable_diffusion(CONFIG, Sources(sd=str(sd)))
+    model, report = from_stable_diffusion(CONFIG, PretrainedSources(sd=str(sd)))
     places = (
         ("unet", "s_unet."),
         ("unet", "st_unet."),
@@ -153,7 +153,7 @@ def test_a_saved_model_is_the_same_model(sd: Path, motion: Path, tmp_path: Path)
 
 def test_the_vision_half_of_a_whole_clip_is_enough(sd: Path, tmp_path: Path) -> None:
     folders.whole_clip().save_pretrained(tmp_path)
-    model, report = from_stable_diffusion(CONFIG, Sources(sd=str(sd), image_encoder=str(tmp_path)))
+    model, report = from_stable_diffusion(CONFIG, PretrainedSources(sd=str(sd), image_encoder=str(tmp_path)))
     everything = stored(tmp_path)
     seen = {key: value for key, value in everything.items() if key.startswith("vis")}
     assert_landed(model, seen, "image_encoder.clip.")
@@ -216,7 +216,7 @@ def test_a_wrong_part_is_one_clear_line(
 @pytest.mark.parametrize("source", ["/nowhere/at/all", "./nowhere"])
 def test_a_missing_folder_is_one_clear_line(source: str) -> None:
     with pytest.raises(PretrainedError, match=r"^no \w+ at \S*nowhere") as caught:
-        from_stable_diffusion(CONFIG, Sources(sd=source))
+        from_stable_diffusion(CONFIG, PretrainedSources(sd=source))
     assert "\n" not in str(caught.value)
 
 

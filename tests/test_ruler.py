@@ -28,8 +28,19 @@ def marked(count: int) -> Frames:
     pictures = np.full((count, 64, 64, 3), 90, np.uint8)
     for picture, (x, y) in zip(pictures, tool_pixels(state, SIZE).round().astype(int), strict=True):
         picture[max(0, y - 2) : y + 3, max(0, x - 2) : x + 3] = 255
-    arrays = {"state": state, "action": np.zeros((count, 7)), "human_frame_index": np.arange(count)}
-    return Frames(pictures, pictures, arrays, np.array([0, count]))
+    arrays = {
+        "state": state,
+        "action": np.zeros((count, 7)),
+        "hand_pose": np.zeros((count, 6)),
+        "human_frame_index": np.arange(count),
+    }
+    return Frames(
+        pictures,
+        pictures,
+        arrays,
+        np.array([0, count]),
+        [{"task": "pick_place", "cue": "scene", "shift_cm": 0.0}],
+    )
 
 
 def test_it_learns_to_find_a_mark(tmp_path: Path) -> None:

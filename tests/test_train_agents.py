@@ -146,13 +146,23 @@ def test_the_hand_tracker(tmp_path: Path, data: Path) -> None:
     assert f"pack --hand {tmp_path / 'hand'}" in (tmp_path / "packed" / "README.md").read_text()
 
 
+def test_the_scene_reader_learns_the_path(tmp_path: Path, data: Path) -> None:
+    common = ("--data", data, "--preset", "tiny", "--tasks", "push_pull", "--width", 16, "--batch", 8)
+    assert run("scene", *common, "--steps", 40, "--out", tmp_path) == 0
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "loss.jsonl").read_text().splitlines()]
+    assert np.mean(losses[-5:]) < 0.7 * np.mean(losses[:5])
+
+
 def test_the_gallery(tmp_path: Path, data: Path, vpm: Path) -> None:
     common = ("--data", data, "--preset", "tiny", "--steps", STEPS, "--clips", 4, "--batch", 2)
     assert run("decoder", *common, "--out", tmp_path / "d", "--vpm", vpm, "--tasks", "push_pull") == 0
     assert run("pack", "--vpm", vpm, "--decoder", tmp_path / "d", "--out", tmp_path / "h2r") == 2
     agent = ("--vpm", vpm, "--decoder", tmp_path / "d", "--out", tmp_path / "h2r", "--execute", 2)
     assert run("pack", *agent) == 0
-    build = ("knn", "--data", data, "--agent", tmp_path / "h2r", "--grid", 2, "--episodes", 2, "--votes", 1)
+    scene = ("--data", data, "--preset", "tiny", "--tasks", "push_pull", "--width", 16, "--batch", 4)
+    assert run("scene", *scene, "--steps", STEPS, "--out", tmp_path / "scene") == 0
+    like = ("--scene", tmp_path / "scene")
+    build = ("knn", "--data", data, "--agent", tmp_path / "h2r", *like, "--episodes", 2, "--votes", 1)
     assert run(*build, "--out", tmp_path / "knn", "--tasks", "push_pull") == 0
     knn = AGENTS.get("h2r_knn").load(tmp_path / "knn")
     assert sorted(entry.episode for entry in knn.gallery.entries) == [0, 2]

@@ -20,7 +20,8 @@ from h2r_bench.policies.h2r.encoders import Sources
 from h2r_bench.policies.h2r.files import write_manifest
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.policies.hand_tracker import HandConfig, HandRegressor
-from h2r_bench.policies.knn.agent import RECORD, frame_encoder
+from h2r_bench.policies.knn.agent import RECORD
+from h2r_bench.policies.knn.frame_encoders import SceneConfig, SceneReader
 from h2r_bench.policies.knn.gallery import write_gallery
 from h2r_bench.training.decoder import fitted_config
 
@@ -62,12 +63,13 @@ def hand_tracker(folder: Path) -> Path:
 def knn(folder: Path) -> Path:
     """A gallery of three synthetic episodes, and an `h2r` beside it."""
     agent = decoder_agent("vpm", folder.with_name(folder.name + "_h2r"))
-    inner, frames = H2RAgent.from_pretrained(agent), {"grid": 2}
+    reader = SceneReader(SceneConfig(image_size=SIZE, width=16, points=2, moments=2)).eval()
+    reader.save(folder)
     episodes = [make_episode(seed, size=SIZE) for seed in range(3)]
-    vectors = frame_encoder(frames, inner).embed(np.stack([each.robot[0] for each in episodes]))
+    vectors = reader.embed(np.stack([each.robot[0] for each in episodes]))
     write_gallery(folder, [(e.task, n, e.human) for n, e in enumerate(episodes)], vectors, 10.0)
-    acting = {"folder": os.path.relpath(agent, folder), "hash": inner.weights_hash}
-    (folder / RECORD).write_text(json.dumps({"agent": acting, "frames": frames, "votes": 2}))
+    acting = {"folder": os.path.relpath(agent, folder), "hash": H2RAgent.from_pretrained(agent).weights_hash}
+    (folder / RECORD).write_text(json.dumps({"agent": acting, "towers": None, "votes": 2}))
     return seal(folder)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from h2r_bench.policies.chunking import ChunkingAgent, Due
-from h2r_bench.policies.h2r.blocks import quarter
+from h2r_bench.policies.h2r.blocks import PointReader
 from h2r_bench.policies.h2r.config import from_json, to_json
 from h2r_bench.policies.h2r.files import load_weights, save_weights
 from h2r_bench.policies.h2r.normalizer import Normalizer
@@ -43,30 +43,17 @@ class HandConfig:
 
 
 class HandRegressor(nn.Module):
-    """One human frame to the tool pose that a gripper in the hand's place would have, and its command.
-
-    Heat maps find a few places; where they are, and what is seen there, decides the rest.
-    """
+    """One human frame to the tool pose that a gripper in the hand's place would have, and its command."""
 
     def __init__(self, config: HandConfig) -> None:
         super().__init__()
         self.config = config
         self.normalizer = Normalizer()
-        self.maps = quarter(config.width)
-        self.heat = nn.Conv2d(config.width, config.points, 3, padding=1)
-        found = config.points * (2 + config.width)
-        self.head = nn.Sequential(nn.Linear(found, 128), nn.SiLU(), nn.Linear(128, _CODE))
+        self.reader = PointReader(config.width, config.points, _CODE)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Frames (N, H, W, 3) uint8 to normalised actions (N, 10)."""
-        maps = self.maps(to_unit(frames))
-        share = self.heat(maps).flatten(2).softmax(-1)
-        height, width = maps.shape[-2:]
-        down = torch.linspace(-1, 1, height, device=maps.device).repeat_interleave(width)
-        across = torch.linspace(-1, 1, width, device=maps.device).repeat(height)
-        places = torch.stack([(share * down).sum(-1), (share * across).sum(-1)], -1)
-        seen = share @ maps.flatten(2).transpose(1, 2)
-        code: Tensor = self.head(torch.cat([places, seen], -1).flatten(1))
+        code: Tensor = self.reader(to_unit(frames))
         return code
 
     @torch.no_grad()

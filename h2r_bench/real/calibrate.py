@@ -1,7 +1,7 @@
 """`python -m h2r_bench.real.calibrate`: touch three marks, look at the gripper, save what came out.
 
-Lay the three marks on the table and bring the tip of the closed gripper onto each in turn: by hand where the
-arm can be guided, else with the keys shown. The twin touches its marks by itself.
+Clear the table, lay the three marks on it, and bring the tip of the closed gripper onto each in turn: by hand
+where the arm can be guided, else with the keys shown. The twin touches its marks by itself.
 """
 
 from __future__ import annotations

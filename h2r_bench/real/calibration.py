@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy import ndimage
 
 from h2r_bench.datasets.alignment import fit_alignment
 from h2r_bench.envs.robot import FINGER_TIP_BELOW_TOOL
@@ -42,10 +43,10 @@ MIN_PLACES = 4
 FINGER_ABOVE_TOOL = 0.012
 """The middle of what is seen of the fingers lies this far above the tool point [m]."""
 UP = np.array([0.0, 0.0, 1.0])
-_CHANGED = 0.35
-"""Pixels that change at least this much, as a share of the most changed one, count."""
-_LEAST_CHANGE = 30.0
-"""A picture in which nothing changes more than this (sum of three channels) shows no gripper."""
+_CHANGE = 60.0
+"""Pixels that change at least this much (sum of three channels) show something that moved."""
+_FINGER_GAP = 0.04
+"""Spots nearer to each other than twice this share of the picture's height belong together."""
 
 
 class CalibrationError(SetupError):
@@ -107,13 +108,16 @@ def find_fingers(opened: UInt8Array, closed: UInt8Array) -> FloatArray:
 
     Raises CalibrationError when nothing did.
     """
-    change = np.abs(opened.astype(float) - closed.astype(float)).sum(axis=2)
-    if change.max() < _LEAST_CHANGE:
+    changed = np.abs(opened.astype(float) - closed.astype(float)).sum(axis=2) >= _CHANGE
+    if not changed.any():
         raise CalibrationError("the camera does not see the gripper open and close: aim it at the workspace")
-    weight = np.where(change >= _CHANGED * change.max(), change, 0.0)
-    rows, columns = np.indices(change.shape)
-    centre = [(weight * axis).sum() / weight.sum() + 0.5 for axis in (columns, rows)]
-    return np.array(centre)
+    # Fingers leave several spots near each other; noise leaves single ones elsewhere.
+    reach = max(1, round(_FINGER_GAP * len(changed)))
+    groups, _ = ndimage.label(ndimage.binary_dilation(changed, iterations=reach))
+    fingers = changed & (groups == 1 + np.bincount(groups[changed])[1:].argmax())
+    rows, columns = np.nonzero(fingers)
+    # How much a pixel changes depends on what is behind it: only that it does counts.
+    return np.array([(columns.min() + columns.max()) / 2.0, rows.mean()]) + 0.5
 
 
 @dataclass(frozen=True)

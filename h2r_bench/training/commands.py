@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import tyro
 
@@ -14,8 +14,7 @@ from h2r_bench.policies.h2r.config import to_json
 from h2r_bench.policies.h2r.encoder_names import find_encoder
 from h2r_bench.policies.h2r.encoders import Sources
 from h2r_bench.policies.hand_tracker import HandConfig
-from h2r_bench.policies.knn.agent import frame_encoder
-from h2r_bench.policies.knn.frame_encoders import Towers
+from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, SceneConfig, SceneReader, Towers
 from h2r_bench.training.decoder import Recipe, fitted_config, train_decoder
 from h2r_bench.training.hand import train_hand
 from h2r_bench.training.inputs import BASIC, domain_of, open_frames, preset
@@ -23,6 +22,7 @@ from h2r_bench.training.knn import build_gallery
 from h2r_bench.training.loop import Loop
 from h2r_bench.training.pack import pack, pack_hand
 from h2r_bench.training.record import finish_run, start_run
+from h2r_bench.training.scene import train_scene
 
 EncoderName = Literal["vpm", "untrained", "untrained_seeing", "resnet18", "time"]
 
@@ -78,6 +78,28 @@ class TrainHand:
 
 
 @dataclass(frozen=True)
+class TrainScene:
+    """The scene reader: the first robot frame to the path of the tool, by which `h2r_knn` compares scenes."""
+
+    data: Path
+    """Folder of the paired episodes."""
+    out: Path
+    """Folder of this run."""
+    preset: str = "compact"
+    """Sizes of the images."""
+    tasks: tuple[str, ...] = BASIC
+    """Tasks whose episodes are learnt from."""
+    batch: int = 32
+    """Images in a batch."""
+    width: int = SceneConfig.width
+    """Channels of the network's maps."""
+    loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=0.01))
+
+    def __post_init__(self) -> None:
+        self.loop.check()
+
+
+@dataclass(frozen=True)
 class BuildKNN:
     """The gallery of `h2r_knn`: first robot frames as vectors, and the human videos to follow."""
 
@@ -87,10 +109,9 @@ class BuildKNN:
     """Folder of the weights."""
     agent: Path | None = None
     """Weights of the `h2r` that acts; the shipped one by default."""
-    frames: Literal["latents", "clip_dinov2"] = "latents"
-    """How robot frames are compared: by the agent's own VAE, or by CLIP and DINOv2, as in the paper."""
-    grid: int = 8
-    """`latents`: cells on a side over which they are averaged."""
+    scene: Path | None = None
+    """Run of a scene reader, by which robot frames are compared; without it CLIP and DINOv2 do, as in the
+    paper."""
     towers: tyro.conf.OmitArgPrefixes[Towers] = field(default_factory=Towers)
     tasks: tuple[str, ...] = BASIC
     """Tasks whose episodes are kept."""
@@ -100,8 +121,8 @@ class BuildKNN:
     """Nearest episodes that vote for the task."""
 
     def __post_init__(self) -> None:
-        if min(self.grid, self.episodes, self.votes) < 1:
-            raise ValueError("--grid, --episodes and --votes are at least 1")
+        if min(self.episodes, self.votes) < 1:
+            raise ValueError("--episodes and --votes are at least 1")
 
 
 @dataclass(frozen=True)
@@ -144,19 +165,25 @@ def run_hand(job: TrainHand, command: list[str]) -> None:
     finish_run(job.out)
 
 
+def run_scene(job: TrainScene, command: list[str]) -> None:
+    """Train the scene reader."""
+    config = SceneConfig(image_size=preset(job.preset).vpm.image_size, width=job.width)
+    start_run(job.out, job, to_json(config), command, None)
+    train_scene(config, open_frames(job.data, config.image_size, job.tasks), job.loop, job.batch, job.out)
+    finish_run(job.out)
+
+
 def run_knn(job: BuildKNN, command: list[str]) -> None:
     """Build the gallery."""
     domain_of(job.tasks)
     inner = H2RAgent.from_pretrained(job.agent)
-    record: dict[str, Any] = {"grid": job.grid}
-    if job.frames == "clip_dinov2":
-        record = {"towers": to_json(job.towers)}
+    encoder = SceneReader.load(job.scene) if job.scene else ClipDinoFrames(job.towers)
     names = build_gallery(
         job.data,
         job.agent or H2RAgent.folder(),
         inner,
-        frame_encoder(record, inner),
-        record,
+        encoder,
+        towers=None if job.scene else to_json(job.towers),
         tasks=job.tasks,
         episodes=job.episodes,
         votes=job.votes,

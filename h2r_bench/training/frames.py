@@ -13,7 +13,7 @@ from h2r_bench.datasets import DatasetError, EpisodeStore
 from h2r_bench.training.pictures import Pictures, write_pictures
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class Frames:
         robot: Pictures | UInt8Array,
         arrays: dict[str, Any],
         starts: Int,
-        tasks: tuple[str, ...],
+        facts: Sequence[Mapping[str, Any]],
     ) -> None:
         self.human = human
         """The human's pictures, (N, H, W, 3) uint8."""
@@ -66,8 +66,10 @@ class Frames:
         """Shape (episodes + 1,): where each episode begins; the last entry is N."""
         self.robot_of_human = _synchronous(arrays["human_frame_index"], starts)
         """Shape (N,): the robot's frame of the same moment, for each human frame."""
-        self.tasks = tasks
+        self.tasks = tuple(str(each["task"]) for each in facts)
         """Length episodes: the task of each."""
+        self.cues = tuple(str(each["cue"]) for each in facts)
+        """Length episodes: who said what to do, `scene` or `video`."""
         self.chosen: Int = np.arange(len(self.state))
         """Indices of the frames that clips are drawn from; all, unless `only` was called."""
         self._episode = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
@@ -96,6 +98,14 @@ class Frames:
             there = ", ".join(sorted(set(self.tasks)))
             raise DatasetError(f"the dataset has no episodes of {', '.join(tasks)}, only of {there}")
         self.chosen = np.flatnonzero(inside[self._episode])
+
+    def episodes_with_cue(self, cue: str) -> Int:
+        """Numbers of the chosen episodes with `cue`. Raises DatasetError when there are none."""
+        chosen = np.unique(self._episode[self.chosen])
+        found: Int = chosen[np.isin(np.array(self.cues)[chosen], [cue])]
+        if not len(found):
+            raise DatasetError(f"none of the episodes has the cue {cue}")
+        return found
 
     def steps(self, index: Int) -> Int:
         """Control steps of frames `index` (B,) since their episodes began."""
@@ -130,8 +140,8 @@ def load_frames(
     arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     starts = np.concatenate([[0], np.cumsum([len(part["state"]) for part in parts])])
     human, robot = (Pictures(folder / f"{name}.jpegs") for name in ("human", "robot"))
-    tasks = tuple(store.read_facts(position)["task"] for position in range(len(store)))
-    return Frames(human, robot, arrays, starts.astype(np.int64), tasks)
+    facts = [store.read_facts(position) for position in range(len(store))]
+    return Frames(human, robot, arrays, starts.astype(np.int64), facts)
 
 
 def _compress(store: EpisodeStore, folder: Path, tick: Callable[[int, int], None] | None) -> None:

@@ -6,15 +6,17 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from rich.console import Console
 from rich.progress import track
 
 from h2r_bench.datasets import DatasetError, EpisodeStore
 from h2r_bench.policies.h2r.files import write_manifest
 from h2r_bench.policies.knn.agent import RECORD
+from h2r_bench.policies.knn.frame_encoders import NAME, FrameEncoder, SceneReader
 from h2r_bench.policies.knn.gallery import write_gallery
 from h2r_bench.training.pack import check_sizes
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from h2r_bench.policies.h2r.agent import H2RAgent
-    from h2r_bench.policies.knn.frame_encoders import FrameEncoder
     from h2r_bench.types import Float32Array, UInt8Array
 
 PIECE = 32
@@ -73,8 +74,8 @@ def build_gallery(
     agent: Path,
     inner: H2RAgent,
     encoder: FrameEncoder,
-    frames: dict[str, Any],
     *,
+    towers: dict[str, str] | None,
     tasks: Sequence[str],
     episodes: int,
     votes: int,
@@ -83,7 +84,8 @@ def build_gallery(
 ) -> list[str]:
     """Write the gallery of `episodes` episodes, as many of each task, into `out`; returns the file names.
 
-    `frames` is the record of `encoder`, `agent` the folder of `inner`.
+    `agent` is the folder of `inner`; `towers` says where `encoder` is, unless it is a scene reader, which is
+    kept with the gallery.
     """
     store = EpisodeStore.open(data)
     if store.meta.image_size != inner.image_size:
@@ -98,9 +100,12 @@ def build_gallery(
         vectors.append(embedded[kept])
     names = write_gallery(out, _videos(store, chosen), np.concatenate(vectors), store.meta.rate_hz)
     folder = os.path.relpath(agent.resolve(), out.resolve())
-    record = {"agent": {"folder": folder, "hash": inner.weights_hash}, "frames": frames, "votes": votes}
+    record = {"agent": {"folder": folder, "hash": inner.weights_hash}, "towers": towers, "votes": votes}
     (out / RECORD).write_text(json.dumps(record, indent=1) + "\n")
     names.append(RECORD)
+    if isinstance(encoder, SceneReader):
+        encoder.save(out, torch.float16)
+        names += [f"{NAME}.json", f"{NAME}.safetensors"]
     check_sizes(out, names)
     facts = {
         "execute": inner.execute,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from h2r_bench.policies.h2r.config import VPMConfig
     from h2r_bench.policies.h2r.landing import Report
-    from h2r_bench.policies.h2r.pretrained import Sources
+    from h2r_bench.policies.h2r.pretrained import PretrainedSources
     from h2r_bench.training.frames import Frames
 
 Train = Literal["temporal", "all"]
@@ -87,7 +87,7 @@ def first_stage(config: VPMConfig, vae: Path, loop: Loop) -> VideoPredictionMode
 
 
 def first_stage_pretrained(
-    config: VPMConfig, sources: Sources, loop: Loop
+    config: VPMConfig, sources: PretrainedSources, loop: Loop
 ) -> tuple[VideoPredictionModel, Report]:
     """A model without temporal layers from Stable Diffusion and CLIP, and what landed where."""
     torch.manual_seed(loop.seed)

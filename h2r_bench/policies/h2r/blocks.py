@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 GROUPS = 8
@@ -39,3 +40,26 @@ def quarter(width: int) -> nn.Sequential:
         nn.GroupNorm(GROUPS, width),
         nn.SiLU(),
     )
+
+
+class PointReader(nn.Module):
+    """A few numbers from an image: heat maps find places; where they are and what is there decides."""
+
+    def __init__(self, width: int, points: int, out: int) -> None:
+        """`points` places in maps of `width` channels, read as `out` numbers."""
+        super().__init__()
+        self.maps = quarter(width)
+        self.heat = nn.Conv2d(width, points, 3, padding=1)
+        self.head = nn.Sequential(nn.Linear(points * (2 + width), 128), nn.SiLU(), nn.Linear(128, out))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, 3, H, W) in [-1, 1] to (N, out)."""
+        maps = self.maps(images)
+        share = self.heat(maps).flatten(2).softmax(-1)
+        height, width = maps.shape[-2:]
+        down = torch.linspace(-1, 1, height, device=maps.device).repeat_interleave(width)
+        across = torch.linspace(-1, 1, width, device=maps.device).repeat(height)
+        places = torch.stack([(share * down).sum(-1), (share * across).sum(-1)], -1)
+        seen = share @ maps.flatten(2).transpose(1, 2)
+        numbers: Tensor = self.head(torch.cat([places, seen], -1).flatten(1))
+        return numbers

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from types import ModuleType
+from h2r_bench.policies.h2r.extra import require_transformers
 
+if TYPE_CHECKING:
     from h2r_bench.policies.h2r.config import CLIPConfig, VPMConfig
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -76,15 +76,6 @@ def clip_tower(config: CLIPConfig) -> nn.Module:
     )
     tower: nn.Module = transformers.CLIPVisionModelWithProjection(sizes)
     return tower
-
-
-def require_transformers() -> ModuleType:
-    """The module transformers; only models with CLIP in them need it. Raises ModuleNotFoundError."""
-    try:
-        import transformers
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("CLIP needs transformers: pip install 'h2r-bench[paper]'") from error
-    return transformers
 
 
 def clip_pixels(images: Tensor, side: int) -> Tensor:

@@ -20,7 +20,8 @@ import torch
 from diffusers import AutoencoderKL, MotionAdapter, UNet2DConditionModel
 
 from h2r_bench.policies.h2r.config import CLIPConfig, MotionConfig, UNetConfig, VAEConfig
-from h2r_bench.policies.h2r.image_encoder import clip_tower, require_transformers
+from h2r_bench.policies.h2r.extra import require_transformers
+from h2r_bench.policies.h2r.image_encoder import clip_tower
 from h2r_bench.policies.h2r.landing import Loaded, PretrainedError, Report, check_same, land, load, report
 from h2r_bench.policies.h2r.unets import build_spatial, build_temporal
 from h2r_bench.policies.h2r.vae import LatentCoder
@@ -35,7 +36,7 @@ _OF_CLIP = ("initializer_factor", "initializer_range", "architectures", "dtype",
 
 
 @dataclass(frozen=True)
-class Sources:
+class PretrainedSources:
     """Weights to start from: local folders or ids on the hub."""
 
     sd: str | None = None
@@ -47,7 +48,9 @@ class Sources:
     """Motion modules (a MotionAdapter, such as AnimateDiff's) for the temporal layers; stage 2."""
 
 
-def from_stable_diffusion(config: VPMConfig, sources: Sources) -> tuple[VideoPredictionModel, Report]:
+def from_stable_diffusion(
+    config: VPMConfig, sources: PretrainedSources
+) -> tuple[VideoPredictionModel, Report]:
     """The model of stage one, sized and filled by `sources`; `config` says the rest (images, noise).
 
     Raises PretrainedError, or ModuleNotFoundError without transformers.

@@ -11,9 +11,8 @@ import numpy as np
 
 from h2r_bench.policies.chunking import ChunkingAgent, Due, Plan, Rows
 from h2r_bench.policies.h2r.agent import H2RAgent
-from h2r_bench.policies.h2r.encoders import VPMEncoder
 from h2r_bench.policies.h2r.files import WeightsDamagedError
-from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, FrameEncoder, LatentFrames, Towers
+from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, FrameEncoder, SceneReader, Towers
 from h2r_bench.policies.knn.gallery import Gallery
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class KNNAgent(ChunkingAgent):
                 f"the gallery in {folder} was made for other weights than those in "
                 f"{record['agent']['folder']}: make it anew with python -m h2r_bench.train knn"
             )
-        encoder = frame_encoder(record["frames"], inner)
+        encoder = frame_encoder(record["towers"], folder)
         return cls(inner, Gallery.load(folder), encoder, votes=int(record["votes"]), manifest=manifest)
 
     def reset(self, demonstration: Demonstration | None = None, instruction: str = "", seed: int = 0) -> None:
@@ -89,11 +88,6 @@ class KNNAgent(ChunkingAgent):
         return self.inner.predict_chunks(replace(due, rows={**due.rows, "human_clip": clips}))
 
 
-def frame_encoder(record: Mapping[str, Any], inner: H2RAgent) -> FrameEncoder:
-    """The encoder that `record` describes; `latents` are those of the inner agent's VAE."""
-    if "towers" in record:
-        return ClipDinoFrames(Towers(**record["towers"]))
-    encoder = inner.heads[inner.domain].encoder
-    if not isinstance(encoder, VPMEncoder):
-        raise TypeError(f"latents come from the VAE of a VPM, not from a {type(encoder).__name__}")
-    return LatentFrames(encoder.vpm.vae, int(record["grid"]))
+def frame_encoder(towers: Mapping[str, str] | None, folder: Path) -> FrameEncoder:
+    """CLIP and DINOv2 where `towers` says where they are, else the scene reader in `folder`."""
+    return ClipDinoFrames(Towers(**towers)) if towers else SceneReader.load(folder)

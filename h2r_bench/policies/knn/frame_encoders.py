@@ -1,31 +1,40 @@
 """By what robot images are compared: an encoder turns each into one vector.
 
 `clip_dinov2` is the paper's (section 4.3): CLIP ViT-L/14 and DINOv2 ViT-L/14, joined, by transformers' own
-loaders. `latents` needs nothing but the VAE that comes with the agent.
+loaders. `scene` is a small network that is trained on the dataset. (The VAE's pooled latents do not serve:
+tables and walls outweigh the objects in them.)
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
+from h2r_bench.policies.h2r.blocks import PointReader
+from h2r_bench.policies.h2r.config import from_json, to_json
 from h2r_bench.policies.h2r.extra import require_transformers
+from h2r_bench.policies.h2r.files import load_weights, save_weights
+from h2r_bench.policies.h2r.normalizer import Normalizer
 from h2r_bench.policies.h2r.vae import to_unit
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from pathlib import Path
 
-    from h2r_bench.policies.h2r.vae import LatentCoder
     from h2r_bench.types import Float32Array, UInt8Array
 
 _CLIP_COLOURS = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 """Mean and deviation of the pixels that CLIP was trained on (Radford et al., 2021)."""
 _IMAGENET_COLOURS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """The same of ImageNet, for DINOv2 (Oquab et al., 2023)."""
+
+
+NAME = "scene_reader"
 
 
 class FrameEncoder(Protocol):
@@ -45,20 +54,56 @@ class Towers:
     """DINOv2."""
 
 
-class LatentFrames:
-    """The VAE's latents, averaged over the cells of a grid."""
+@dataclass(frozen=True)
+class SceneConfig:
+    """Sizes of the scene reader."""
 
-    def __init__(self, vae: LatentCoder, grid: int) -> None:
-        """Average over `grid` x `grid` cells."""
-        self.vae = vae
-        self.grid = grid
+    image_size: tuple[int, int] = (128, 128)
+    """Width and height of the images [pixels]."""
+    width: int = 32
+    """Channels of the maps, at a quarter of the image's size."""
+    points: int = 16
+    """Places it looks for in each image."""
+    moments: int = 8
+    """Moments of the path that it foresees."""
+
+
+class SceneReader(nn.Module):
+    """What would be done here: the path of the tool, foreseen from the first frame.
+
+    Scenes that call for the same path are near each other, whatever the table looks like. The vector holds
+    position and gripper at evenly spaced moments, normalised, as the network foresees them.
+    """
+
+    def __init__(self, config: SceneConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.normalizer = Normalizer()
+        self.reader = PointReader(config.width, config.points, 4 * config.moments)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Frames (N, H, W, 3) uint8 to paths (N, 4 moments)."""
+        path: Tensor = self.reader(to_unit(frames))
+        return path
 
     @torch.no_grad()
     def embed(self, images: UInt8Array) -> Float32Array:
-        """Images (N, H, W, 3) to vectors (N, D)."""
-        latents = self.vae.encode(to_unit(torch.from_numpy(np.ascontiguousarray(images))))
-        pooled: Float32Array = F.adaptive_avg_pool2d(latents, self.grid).flatten(1).numpy()
-        return pooled
+        """Images (N, H, W, 3) to vectors (N, 4 moments)."""
+        path: Float32Array = self(torch.from_numpy(np.ascontiguousarray(images))).numpy()
+        return path
+
+    def save(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write `scene_reader.json` and `scene_reader.safetensors`."""
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{NAME}.json").write_text(json.dumps(to_json(self.config)) + "\n")
+        save_weights(self, folder / f"{NAME}.safetensors", dtype)
+
+    @classmethod
+    def load(cls, folder: Path) -> SceneReader:
+        """The inverse of `save`, in float32."""
+        model = cls(from_json(SceneConfig, json.loads((folder / f"{NAME}.json").read_text())))
+        load_weights(model, folder / f"{NAME}.safetensors")
+        return model.eval()
 
 
 class ClipDinoFrames:
