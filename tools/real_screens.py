@@ -1,7 +1,7 @@
 """The pictures of docs/real.md, made by a session in the twin: `python tools/real_screens.py`.
 
-Needs the extra `real` and OpenGL. Everything on the screens is printed by the commands themselves; the arm
-and what the camera sees are the twin's, and a script answers in the operator's place.
+Needs the extra `real` and OpenGL. The commands themselves print everything on the screens; arm and camera are
+the twin's, and a script answers in the operator's place.
 """
 
 from __future__ import annotations
@@ -120,7 +120,7 @@ def main() -> None:
     OUT.mkdir(parents=True, exist_ok=True)
     with workplace():
         cards()
-        arm = make_arm("twin", options={"width": "848", "height": "480"})
+        arm = make_arm("twin", options={"width": "424", "height": "240"})
         arm.twin.set_scene("pick_place", 0, 0, film=False)  # type: ignore[attr-defined]
         CAMERAS._values["opencv"] = lambda config: Eye(arm)
         try:

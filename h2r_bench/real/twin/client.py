@@ -17,6 +17,9 @@ from h2r_bench.real.arms.base import ArmError
 from h2r_bench.real.twin.messages import receive, send
 from h2r_bench.types import Demonstration, Float32Array, FloatArray, GroundTruth, UInt8Array
 
+REPLY_S = 600.0
+"""How long an answer may take [s]: a large film on a busy machine takes minutes; a twin that is gone is noticed
+at once."""
 MAX_REPLY = 1 << 28
 """Longest reply taken [bytes]: a film of 90 s at 424x240 fits."""
 
@@ -85,7 +88,7 @@ class TwinClient:
     def _connection(self) -> socket.socket:
         peer: socket.socket | None = getattr(self._mine, "peer", None)
         if peer is None:
-            peer = socket.create_connection(self._address, timeout=60.0)
+            peer = socket.create_connection(self._address, timeout=REPLY_S)
             peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self._mine.peer = peer
             self._all.append(peer)
