@@ -98,10 +98,16 @@ class InverseKinematics:
         self._data.qpos[:] = kept
         return pose
 
-    def solve(self, pose: ToolPose) -> FloatArray:
-        """Joint angles, shape (7,) [rad], that bring the tool to `pose` or as near as the limits allow."""
+    def solve(self, pose: ToolPose, reach: FloatArray | None = None) -> FloatArray:
+        """Joint angles, shape (7,) [rad], that bring the tool to `pose` or as near as the limits allow.
+
+        With `reach`, shape (7,) [rad], no joint ends further than that from where the search begins: near a
+        singular posture or at a joint's limit the nearest solution can be in another branch, far away.
+        """
         model, data, target = self.model, self._data, quaternion(pose.rotvec)
-        joints = data.qpos
+        joints, low, high = data.qpos, self._low, self._high
+        if reach is not None:
+            low, high = np.maximum(low, joints - reach), np.minimum(high, joints + reach)
         for _ in range(_MAX_ITERATIONS):
             mujoco.mj_kinematics(model, data)
             near = self._near(pose.position, target)
@@ -115,8 +121,8 @@ class InverseKinematics:
             mujoco.mju_cholFactor(self._factor, 0.0)
             mujoco.mju_cholSolve(self._motion, self._factor, self._pull)
             joints += self._motion
-            np.maximum(joints, self._low, out=joints)
-            np.minimum(joints, self._high, out=joints)
+            np.maximum(joints, low, out=joints)
+            np.minimum(joints, high, out=joints)
             if near:
                 break
         return np.array(joints)

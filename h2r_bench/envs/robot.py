@@ -31,6 +31,8 @@ FINGER_HALF_THICKNESS = 0.0105
 
 HOME = np.array([0.0, -0.15, 0.0, -2.45, 0.0, 2.3, np.pi / 4])
 """Joint angles [rad] near the middle of the workspace, gripper down: where inverse kinematics starts."""
+MAX_JOINT_SPEED = np.array([2.175, 2.175, 2.175, 2.175, 2.61, 2.61, 2.61])
+"""Fastest turn of each joint [rad/s]: the Panda's limits, which are below the FR3's."""
 
 _Q90 = (0.7071067811865476, 0.7071067811865476, 0.0, 0.0)
 _QM90 = (0.7071067811865476, -0.7071067811865476, 0.0, 0.0)

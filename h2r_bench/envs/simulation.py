@@ -10,7 +10,7 @@ import numpy as np
 from h2r_bench.envs.control import GripperLatch, InverseKinematics, ToolPose, limit_target
 from h2r_bench.envs.ink import TOUCH_HEIGHT, on_sheet
 from h2r_bench.envs.props import PEN_TIP
-from h2r_bench.envs.robot import FINGER_TRAVEL, HOME
+from h2r_bench.envs.robot import FINGER_TRAVEL, HOME, MAX_JOINT_SPEED
 from h2r_bench.envs.scene import SceneSpec, Stage
 from h2r_bench.rotations import matrix_to_6d, matrix_to_rotvec
 from h2r_bench.types import CONTROL_HZ, DEFAULT_LIMITS, STATE_DIM, Float32Array, FloatArray, MotionLimits
@@ -19,6 +19,8 @@ FINGER_SPEED = 0.1
 """Speed of each finger [m/s]; the real gripper's default."""
 HELD_FINGER = 0.0055
 """Travel of each finger around the pen [m]."""
+_JOINT_REACH = MAX_JOINT_SPEED / CONTROL_HZ
+"""How far each joint may turn in a control step, shape (7,) [rad]."""
 _INK_POINTS = 5
 """Points of ink in each control step."""
 _UNSTABLE = tuple(
@@ -137,7 +139,7 @@ class Simulation:
         self.target, held = limit_target(self.target, wanted, self.limits)
         # The solver is shared between simulations: start from this one's own joints.
         self._solver.reset(self._joints)
-        goal = self._solver.solve(self.target)
+        goal = self._solver.solve(self.target, _JOINT_REACH)
         aim = self._finger_aim(gripper)
         reach = FINGER_SPEED / CONTROL_HZ
         finger = float(np.clip(aim, self._finger - reach, self._finger + reach))

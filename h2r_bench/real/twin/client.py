@@ -18,8 +18,8 @@ from h2r_bench.real.twin.messages import receive, send
 from h2r_bench.types import Demonstration, Float32Array, FloatArray, GroundTruth, UInt8Array
 
 REPLY_S = 600.0
-"""How long an answer may take [s]: a large film on a busy machine takes minutes; a twin that is gone is noticed
-at once."""
+"""How long an answer may take [s]: a large film on a busy machine takes minutes, and a twin that is gone is
+noticed at once."""
 MAX_REPLY = 1 << 28
 """Longest reply taken [bytes]: a film of 90 s at 424x240 fits."""
 
