@@ -8,6 +8,7 @@ import importlib.metadata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from h2r_bench import extras
 from h2r_bench.registry import Registry
 from h2r_bench.types import Agent, AgentError
 
@@ -41,8 +42,6 @@ class AgentSpec:
     """One line for `--help` and tables."""
     privileged: bool = False
     """Whether it looks behind the curtain: such agents are ceilings, not competitors."""
-    extra: str = ""
-    """Extra of this package that it needs."""
 
     def load(self, weights: Path | None = None, options: Any = None) -> Agent:
         """Import the class and make the agent, from `weights` or, without, from those it ships with.
@@ -83,12 +82,10 @@ class AgentSpec:
         """The class itself. Raises AgentLoadError."""
         module_name, _, class_name = self.target.partition(":")
         try:
-            module = importlib.import_module(module_name)
+            with extras.explained():
+                module = importlib.import_module(module_name)
         except ImportError as error:
-            hint = f"; it needs: pip install 'h2r-bench[{self.extra}]'" if self.extra else ""
-            raise AgentLoadError(
-                f"cannot import {module_name!r} for {self.target!r}: {error}{hint}"
-            ) from error
+            raise AgentLoadError(f"cannot import {module_name!r} for {self.target!r}: {error}") from error
         if not hasattr(module, class_name):
             raise AgentLoadError(f"module {module_name!r} has no {class_name!r}")
         return getattr(module, class_name)
@@ -126,10 +123,9 @@ def registered() -> Registry[AgentSpec]:
     }
     for name, (target, summary) in ours.items():
         agents.add(name, AgentSpec(target, summary, privileged=name in PRIVILEGED))
-    remote = AgentSpec(
-        "h2r_bench.policies.remote:RemoteAgent", "a policy server, by openpi's protocol", extra="remote"
+    agents.add(
+        "remote", AgentSpec("h2r_bench.policies.remote:RemoteAgent", "a policy server, by openpi's protocol")
     )
-    agents.add("remote", remote)
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         if point.name not in agents.names():
             agents.add(point.name, AgentSpec(point.value, f"from {point.dist.name if point.dist else '?'}"))

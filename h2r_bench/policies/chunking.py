@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from h2r_bench import extras
 from h2r_bench.policies.h2r.files import MANIFEST, WeightsMissingError, manifest_hash, read_manifest
 from h2r_bench.types import ACTION_DIM
+
+with extras.explained():
+    import torch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
