@@ -70,6 +70,11 @@ class Due:
     generators: list[torch.Generator]
     """Length B: noise for each, keyed by the seed given at reset and its step."""
 
+    def first(self, generator: torch.Generator) -> Due:
+        """The first of these environments alone, with noise from `generator`."""
+        rows, memory = ({key: value[:1] for key, value in each.items()} for each in (self.rows, self.memory))
+        return Due(rows, self.step[:1], memory, [generator])
+
 
 class ChunkingAgent(ABC):
     """Predicts a chunk of actions, executes the first `execute` of them, and predicts anew.

@@ -12,7 +12,7 @@ from h2r_bench.envs import WORLD_VERSION
 from h2r_bench.policies.catalog import find_agent
 from h2r_bench.registry import UnknownNameError
 from h2r_bench.trials import TrialRecord, run_trial, video_path, weights_of
-from h2r_bench.video import TrialVideo
+from h2r_bench.video import TrialVideo, imagination_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,7 +93,7 @@ class Verifier:
             env = self._open(record, agent)
         except (ValueError, OSError, ImportError) as error:
             return Verdict(record, "skipped", f"cannot be run here: {run.one_line(error)}")
-        film = TrialVideo() if self.films is not None else None
+        film = TrialVideo(imagination_of(agent)) if self.films is not None else None
         condition = run.condition_of(self._config_of(record), agent)
         again = run_trial(env, agent, condition, record.trial, watch=None if film is None else film.add)
         outcome, detail = judge(record, again)
