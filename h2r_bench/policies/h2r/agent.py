@@ -99,8 +99,8 @@ class H2RAgent(DecoderAgent):
     """The video prediction model imagines the robot's video; the action decoder reads it."""
 
     shipped = "h2r_compact"
-    imagined_steps: ClassVar[int] = 10
-    """Denoising steps of what is imagined for films; acting needs only the first."""
+    imagined_steps: ClassVar[int] = 1
+    """Denoising steps of what is imagined for films: by default the one whose features the decoder reads."""
 
     _latest: Due | None = None
     _clip: UInt8Array | None = None
