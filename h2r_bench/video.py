@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     """From a control step to the view (H, W, 3) that is imagined of it."""
 
 
+VIEWS = ("human", "robot", "imagined")
+"""What a film shows, left to right; the last only of agents that imagine."""
+_BETWEEN = " | "
+
+
 class TrialVideo:
     """Collects the frames of one trial and writes them as H.264."""
 
@@ -41,16 +46,22 @@ class TrialVideo:
         """Write the film to `path` (MP4), all or nothing."""
         path.parent.mkdir(parents=True, exist_ok=True)
         unfinished = path.with_name(f".{path.name}")
-        imageio.v3.imwrite(
-            unfinished,
-            np.stack(self._frames),
-            plugin="pyav",
-            extension=".mp4",
-            codec="libx264",
-            fps=int(CONTROL_HZ),
-            out_pixel_format="yuv420p",
-        )
+        with imageio.v3.imopen(unfinished, "w", plugin="pyav", extension=".mp4") as film:
+            film.init_video_stream("libx264", fps=int(CONTROL_HZ), pixel_format="yuv420p")
+            film.container_metadata["title"] = _BETWEEN.join(VIEWS if self._imagine else VIEWS[:2])
+            for frame in self._frames:
+                film.write_frame(frame)
         unfinished.replace(path)
+
+
+def views_of(path: Path) -> tuple[str, ...]:
+    """What the film `path` shows, left to right: its title says so, else it has the first two of `VIEWS`."""
+    try:
+        title = str(imageio.v3.immeta(path, plugin="pyav").get("title", ""))
+    except (OSError, ValueError):
+        title = ""
+    views = tuple(title.split(_BETWEEN))
+    return views if views == VIEWS[: len(views)] else VIEWS[:2]
 
 
 def imagination_of(agent: Any) -> Imagine | None:

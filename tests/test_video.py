@@ -9,7 +9,7 @@ import pytest
 from h2r_bench.chunks import delayed
 from h2r_bench.policies.random_agent import RandomAgent
 from h2r_bench.types import Demonstration
-from h2r_bench.video import TrialVideo, imagination_of, side_by_side
+from h2r_bench.video import TrialVideo, imagination_of, side_by_side, views_of
 
 
 def flat(shade: int, height: int = 32, width: int = 48) -> np.ndarray:
@@ -25,6 +25,7 @@ def test_human_left_robot_right_and_the_last_human_frame_stays(tmp_path: Path) -
     video.save(path)
     frames = imageio.v3.imread(path, plugin="pyav").astype(int)
     assert frames.shape == (4, 32, 96, 3)
+    assert views_of(path) == ("human", "robot")
     np.testing.assert_allclose(frames[:, 16, 20, 0], [40, 80, 80, 80], atol=6)
     np.testing.assert_allclose(frames[:, 16, 80, 0], 200, atol=6)
     assert imageio.v3.immeta(path, plugin="pyav")["fps"] == 10
@@ -39,7 +40,16 @@ def test_what_is_imagined_is_a_third_panel(tmp_path: Path) -> None:
     video.save(tmp_path / "film.mp4")
     frames = imageio.v3.imread(tmp_path / "film.mp4", plugin="pyav").astype(int)
     assert frames.shape == (3, 32, 144, 3)
+    assert views_of(tmp_path / "film.mp4") == ("human", "robot", "imagined")
     np.testing.assert_allclose(frames[:, 16, 120, 0], [100, 150, 200], atol=6)
+
+
+def test_films_by_others_have_two_views(tmp_path: Path) -> None:
+    imageio.v3.imwrite(
+        tmp_path / "film.mp4", np.zeros((2, 32, 96, 3), np.uint8), plugin="pyav", codec="libx264"
+    )
+    (tmp_path / "torn.mp4").write_bytes(b"\0\0\0\x20ftypisom")
+    assert views_of(tmp_path / "film.mp4") == views_of(tmp_path / "torn.mp4") == ("human", "robot")
 
 
 def test_only_agents_that_imagine_are_asked() -> None:
