@@ -32,6 +32,8 @@ from h2r_bench.real.terminal import Terminal
 
 OUT = Path("docs/images/real")
 WIDTH = 104
+RUNS = 4
+"""Of the session that is shown: two policies in two scenes."""
 SCENE = {"task": "pick_place", "cue": "scene", "shift_cm": 0.0, "seed": 0}
 
 
@@ -61,6 +63,10 @@ class Screen:
     def save(self, name: str) -> None:
         """Save what was shown since the last time as SVG."""
         self.console.save_svg(str(OUT / f"{name}.svg"), title="", theme=MONOKAI)
+
+    def forget(self) -> None:
+        """Leave what was shown since the last time out of the next picture."""
+        self.console.export_text()
 
 
 class Eye:
@@ -178,8 +184,9 @@ def session(arm: Any) -> None:
     Path("lab/calibration.json").write_text(json.dumps({**known, "arm": "franka", "host": "172.16.0.2"}))
     command = "--arm franka --host 172.16.0.2 --task pick_place --policy h2r --policy random --trials 2"
     answers: list[Reply] = []
-    for run in range(4):
-        answers += [lambda run=run: set_up(run // 2), lambda run=run: judge(run // 2), ""]
+    for run in range(RUNS):
+        answers += [lambda run=run: set_up(run // 2), lambda run=run: judge(run // 2)]
+        answers.append(lambda run=run: note(run))
     screen = Screen(f"python -m h2r_bench.real.trials {command}", answers)
 
     def set_up(trial: int) -> str:
@@ -191,6 +198,13 @@ def session(arm: Any) -> None:
     def judge(trial: int) -> str:
         found, rubric = arm.twin.verdict(), drawn[trial].rubric
         return "s" if found["is_success"] else str(rubric.index(found["failure"]) + 1)
+
+    def note(run: int) -> str:
+        if run == 0:
+            screen.save("verdict")
+        elif run == RUNS - 1:
+            screen.forget()  # what follows is the end of the session
+        return ""
 
     (OUT / "trials.svg").unlink(missing_ok=True)
     with patched(Person, "progress", last_step_only):
