@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,8 @@ class Screen:
 
     def prompt(self, command: str) -> None:
         """Show a command as it is typed."""
-        self.console.print(f"[bold green]$[/] {command}", highlight=False, soft_wrap=True)
+        typed = " \\\n      ".join(textwrap.wrap(command, WIDTH - 8, break_on_hyphens=False))
+        self.console.print(f"[bold green]$[/] {typed}", highlight=False)
 
     def _answer(self, prompt: str) -> str:
         reply = next(self._answers)
@@ -247,7 +249,7 @@ def refusals() -> None:
         errors = io.StringIO()
         with contextlib.redirect_stderr(errors):
             trials.main(command.split(), terminal=screen.terminal)
-        screen.console.print(errors.getvalue().strip(), highlight=False)
+        screen.console.print(errors.getvalue().strip(), highlight=False, markup=False)
     screen.save("refused")
 
 
