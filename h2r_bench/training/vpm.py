@@ -16,6 +16,7 @@ from h2r_bench.policies.h2r.vae import to_unit
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.training.board import sheet
 from h2r_bench.training.cache import Kept
+from h2r_bench.training.focus import focus_map
 from h2r_bench.training.frames import CACHE
 from h2r_bench.training.loop import Batch, Loop, Trainer
 from h2r_bench.training.vae import load_vae
@@ -48,6 +49,9 @@ class Objective:
     """Share of steps without reference and embedding (classifier-free dropout; the authors' code: 0.1)."""
     motion_weight: float = 2.0
     """How much more the cells count that differ from the reference frame."""
+    focus_weight: float = 0.0
+    """How much more the cells count that show the gripper and its shadow, see `focus_map`. For recordings of
+    the simulated cameras alone: elsewhere nobody knows where these are."""
     min_snr: float | None = None
     """Gamma of min-SNR weighting (the authors' code: 5); without a number all timesteps count alike."""
 
@@ -61,9 +65,18 @@ class VPMLoss(nn.Module):
         self.objective = objective
 
     def forward(
-        self, human: Tensor, robot: Tensor, reference: Tensor, target: Tensor, *, generator: torch.Generator
+        self,
+        human: Tensor,
+        robot: Tensor,
+        reference: Tensor,
+        target: Tensor,
+        focus: Tensor | None = None,
+        *,
+        generator: torch.Generator,
     ) -> Tensor:
-        """Human frames (B, F, H, W, 3) and robot frame (B, H, W, 3), uint8; its latents, those wanted."""
+        """Human frames (B, F, H, W, 3) and robot frame (B, H, W, 3), uint8; its latents, those wanted; and
+        where it matters most (B, F, h, w).
+        """
         weights = self.objective
         return self.model.loss(
             human,
@@ -75,6 +88,7 @@ class VPMLoss(nn.Module):
             drop=weights.drop,
             motion_weight=weights.motion_weight,
             min_snr=weights.min_snr,
+            focus=weights.focus_weight * focus if focus is not None and weights.focus_weight else None,
         )
 
 
@@ -127,6 +141,7 @@ def train_vpm(
     """Train `model` on clips of `frames` and write it into `out`."""
     latents = cached_latents(model, data, frames)
     span = None if model.temporal else model.config.frames
+    cells = model.config.latent_shape[1:]
 
     def draw(rng: np.random.Generator) -> Batch:
         drawn = frames.clips(rng, objective.clips, objective.frames, span)
@@ -135,6 +150,7 @@ def train_vpm(
             torch.from_numpy(frames.robot[drawn.reference]),
             torch.from_numpy(latents[drawn.reference]).float(),
             torch.from_numpy(latents[drawn.robot]).float(),
+            torch.from_numpy(focus_map(frames.state[drawn.robot, :3], model.config.image_size, cells)),
         )
 
     def sample() -> dict[str, UInt8Array]:
