@@ -18,6 +18,7 @@ from h2r_bench.real.record import RecordConfig
 from h2r_bench.real.scenes import ScenesConfig
 from h2r_bench.real.trials import TrialsConfig
 from h2r_bench.report import ReportConfig
+from h2r_bench.run import RunConfig
 from h2r_bench.serve import ServeConfig
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -29,6 +30,7 @@ CONFIGS: dict[str, Any] = {
     "h2r_bench.real.scenes": ScenesConfig,
     "h2r_bench.real.trials": TrialsConfig,
     "h2r_bench.report": ReportConfig,
+    "h2r_bench.run": RunConfig,
     "h2r_bench.serve": ServeConfig,
 }
 BLOCKS = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)).replace("\\\n", " ")
