@@ -39,7 +39,7 @@ def marked(count: int) -> Frames:
         pictures,
         arrays,
         np.array([0, count]),
-        [{"task": "pick_place", "cue": "scene", "shift_cm": 0.0}],
+        [{"task": "pick_place", "cue": "scene", "instruction": "put it there"}],
     )
 
 

@@ -24,7 +24,7 @@ from h2r_bench.training.pack import pack, pack_hand
 from h2r_bench.training.record import finish_run, start_run
 from h2r_bench.training.scene import train_scene
 
-EncoderName = Literal["vpm", "untrained", "untrained_seeing", "resnet18", "time"]
+EncoderName = Literal["vpm", "vpp", "untrained", "untrained_seeing", "resnet18", "time"]
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,12 @@ class TrainDecoder:
     out: Path
     """Folder of this run."""
     encoder: EncoderName = "vpm"
-    """What turns the human's video into features: the trained VPM (`h2r`), the VPM at its initial parameters
-    without or with a view of the human (`h2r_no_pretrain`), ResNet18 (`human_decoder`), or the time alone
-    (`blind`)."""
+    """What turns the human's video into features: the trained VPM (`h2r`), one that is told the task in words
+    instead (`vpp`), the VPM at its initial parameters without or with a view of the human (`h2r_no_pretrain`),
+    ResNet18 (`human_decoder`), or the time alone (`blind`)."""
     vpm: Path | None = None
-    """Run of the VPM: the encoder, or whose sizes and VAE an untrained one takes over."""
+    """Run of the VPM, made by `vpm` or `vpp`: the encoder, or whose sizes and VAE an untrained one takes
+    over."""
     imagenet: str | None = None
     """Folder or hub id of the ResNet18 to start from; without it the weights are random."""
     tasks: tuple[str, ...] = BASIC

@@ -107,6 +107,8 @@ class Trainer:
         self.ema = {name: p.detach().clone() for name, p in self.trained.items()}
         self.step = 0
         self.seconds = 0.0
+        self.samples = 0
+        """Rows of the batches of all steps so far, in all processes: images, clips, or pairs."""
         self.waited = 0.0
         """Time that steps waited for their batch [s]."""
         self.main = True
@@ -200,6 +202,7 @@ class Trainer:
                 group["lr"] = group["highest"] * self._pace()
             stepper.step()
         self.step += 1
+        self.samples += len(batch[0]) * self.accelerator.num_processes
         self._update_ema()
         return value
 
@@ -238,7 +241,7 @@ class Trainer:
         tensors |= {f"buffer.{name}": b.contiguous() for name, b in self.loss.named_buffers()}
         save_file(tensors, staged / "weights.safetensors")
         torch.save([each.state_dict() for each in self.optimizers], staged / "optimizer.pt")
-        progress = {"step": self.step, "seconds": self.seconds, "waited": self.waited}
+        progress = {"step": self.step, "samples": self.samples, "seconds": self.seconds, "waited": self.waited}
         (staged / "progress.json").write_text(json.dumps(progress))
         if self.checkpoint.exists():
             self.checkpoint.rename(old)
@@ -262,6 +265,7 @@ class Trainer:
         progress = json.loads((found / "progress.json").read_text())
         self.step, self.seconds = int(progress["step"]), float(progress["seconds"])
         self.waited = float(progress["waited"])
+        self.samples = int(progress.get("samples", 0))
 
     def _log(self) -> TextIO:
         """The loss log, open at its end, without lines beyond the checkpoint."""

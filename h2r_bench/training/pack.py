@@ -196,6 +196,8 @@ def _pack_command(runs: Runs, out: Path) -> str:
     decoders = [config for config in configs if "encoder" in config]
     if not decoders:
         return f"python -m h2r_bench.train pack --hand {configs[-1]['out']} --out {out}"
-    vpm = next((f" --vpm {config['vpm']}" for config in decoders if config["encoder"] == "vpm"), "")
+    vpm = next(
+        (f" --vpm {config['vpm']}" for config in decoders if find_encoder(config["encoder"]).own_run), ""
+    )
     folders = " ".join(config["out"] for config in decoders)
     return f"python -m h2r_bench.train pack{vpm} --decoder {folders} --out {out}"

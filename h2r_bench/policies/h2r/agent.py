@@ -90,15 +90,25 @@ class DecoderAgent(ChunkingAgent):
         """What `encoder` is shown of the observations; what it does not look at is left empty."""
         width, height = encoder.image_size
         nothing = np.zeros((len(due.step), 0, height, width, 3), np.uint8)
-        human = first_frames(due.rows.get("human_clip", nothing), encoder.frames)
-        robot = torch.from_numpy(np.ascontiguousarray(due.rows.get("image", nothing)))
-        return Sight(human, robot, torch.from_numpy(due.step), due.generators)
+        seen = {key: due.rows.get(key, nothing) for key in ("image", "human_clip", "instruction")}
+        human = first_frames(seen["human_clip"], encoder.frames if "human_clip" in encoder.reads else 0)
+        robot, words = (torch.from_numpy(np.ascontiguousarray(seen[key])) for key in ("image", "instruction"))
+        return Sight(human, robot, words, torch.from_numpy(due.step), due.generators)
 
 
 class H2RAgent(DecoderAgent):
     """The video prediction model imagines the robot's video; the action decoder reads it."""
 
     shipped = "h2r_compact"
+
+
+class VPPAgent(DecoderAgent):
+    """Video Prediction Policy: the same model and decoder, told the task in words; it sees no human."""
+
+    encoders = ("vpp",)
+    reads = ("image", "instruction")
+    shipped = "vpp_compact"
+    recipe = "docs/rivals.md"
 
 
 class NoPretrainAgent(DecoderAgent):
