@@ -38,6 +38,7 @@ from h2r_bench.training.commands import (
 from h2r_bench.training.held_out import held_out
 from h2r_bench.training.inputs import open_frames, preset
 from h2r_bench.training.loop import Loop, TrainingStoppedError
+from h2r_bench.training.policies import TrainDiffusionPolicy, TrainXSkill, run_diffusion_policy, run_xskill
 from h2r_bench.training.probe import probe_features
 from h2r_bench.training.record import finish_run, start_run
 from h2r_bench.training.ruler import train_ruler
@@ -187,6 +188,8 @@ Job = (
     | Annotated[TrainVPM, tyro.conf.subcommand("vpm")]
     | Annotated[TrainVPP, tyro.conf.subcommand("vpp")]
     | Annotated[TrainDecoder, tyro.conf.subcommand("decoder")]
+    | Annotated[TrainDiffusionPolicy, tyro.conf.subcommand("diffusion_policy")]
+    | Annotated[TrainXSkill, tyro.conf.subcommand("xskill")]
     | Annotated[ProbeVPM, tyro.conf.subcommand("probe")]
     | Annotated[TrainRuler, tyro.conf.subcommand("ruler")]
     | Annotated[TrainHand, tyro.conf.subcommand("hand")]
@@ -221,7 +224,9 @@ def _start_of(job: TrainVPM) -> tuple[VideoPredictionModel, Report | None]:
     if job.init is not None:
         model, told = _going_on(job, job.init)
         if (model.config.language is not None) != job.told:
-            raise ValueError(f"{job.init} is a model of the other kind: vpm is shown a human, vpp is told the task")
+            raise ValueError(
+                f"{job.init} is a model of the other kind: vpm is shown a human, vpp is told the task"
+            )
         return model, told
     config = job.sizes()
     if job.vae is not None:
@@ -240,7 +245,9 @@ def run_probe(job: ProbeVPM, command: list[str]) -> None:
     """Print what a probe reads from held-out features, and write it to `out`/probe.json."""
     vpm = VideoPredictionModel.load(job.vpm)
     if vpm.config.language is not None:
-        raise ValueError(f"{job.vpm} is told the task in words; the probe reads models that are shown a human")
+        raise ValueError(
+            f"{job.vpm} is told the task in words; the probe reads models that are shown a human"
+        )
     size = vpm.config.image_size
     if job.features != "trained":
         vpm, _ = untrained(vpm, seeing=job.features == "untrained_seeing", seed=job.seed)
@@ -281,6 +288,8 @@ RUNNERS: dict[type, Any] = {
     TrainVPM: run_vpm,
     TrainVPP: run_vpm,
     TrainDecoder: run_decoder,
+    TrainDiffusionPolicy: run_diffusion_policy,
+    TrainXSkill: run_xskill,
     ProbeVPM: run_probe,
     TrainRuler: run_ruler,
     TrainHand: run_hand,

@@ -21,6 +21,9 @@ ENTRY_POINT_GROUP = "h2r_bench.policies"
 PRIVILEGED = ("expert", "replay")
 """Of this package's agents, those with a `bind`: see `h2r_bench.types.PrivilegedAgent`."""
 
+TOLD = ("diffusion_policy", "vpp")
+"""Of this package's agents, those that embed the task's words with a sentence encoder."""
+
 
 class AgentLoadError(ValueError):
     """An agent could not be loaded; the message says why."""
@@ -115,6 +118,18 @@ def registered() -> Registry[AgentSpec]:
             "h2r_bench.policies.h2r.agent:HumanDecoderAgent",
             "h2r's decoder on ResNet18 features of the human video",
         ),
+        "diffusion_policy": (
+            "h2r_bench.policies.rivals.diffusion_policy:DiffusionPolicyAgent",
+            "Diffusion Policy: robot image, state and the task in words; no video",
+        ),
+        "xskill": (
+            "h2r_bench.policies.rivals.xskill_agent:XSkillAgent",
+            "XSkill: skills that human and robot share, from videos that are not paired",
+        ),
+        "vpp": (
+            "h2r_bench.policies.h2r.agent:VPPAgent",
+            "Video Prediction Policy: h2r's parts told the task in words; no human video",
+        ),
         "blind": ("h2r_bench.policies.h2r.agent:BlindAgent", "h2r's decoder without any video"),
         "hand_tracker": (
             "h2r_bench.policies.hand_tracker:HandTrackerAgent",
@@ -125,7 +140,8 @@ def registered() -> Registry[AgentSpec]:
         "random": ("h2r_bench.policies.random_agent:RandomAgent", "looks at nothing: the floor"),
     }
     for name, (target, summary) in ours.items():
-        agents.add(name, AgentSpec(target, summary, privileged=name in PRIVILEGED))
+        extra = "language" if name in TOLD else ""
+        agents.add(name, AgentSpec(target, summary, privileged=name in PRIVILEGED, extra=extra))
     remote = AgentSpec(
         "h2r_bench.policies.remote:RemoteAgent", "a policy server, by openpi's protocol", extra="remote"
     )

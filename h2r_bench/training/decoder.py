@@ -109,7 +109,8 @@ def make_examples(
         noise = [
             torch.Generator().manual_seed(seed * 1_000_003 + row) for row in range(rows.start, rows.stop)
         ]
-        features = encoder(Sight(*look(encoder, frames, drawn[rows]), noise))
+        human, robot, words, step = look(encoder, frames, drawn[rows])
+        features = encoder(Sight(human, robot, words, step, noise))
         return features[:, : decoder.config.frames].numpy().astype(np.float16)
 
     out.mkdir(parents=True, exist_ok=True)
@@ -123,7 +124,7 @@ def draw_clips(encoder: VideoEncoder, frames: Frames, rng: np.random.Generator, 
     return frames.clips(rng, count, max(1, encoder.frames), max_lag=MAX_LAG if encoder.lags else 0)
 
 
-def look(encoder: VideoEncoder, frames: Frames, drawn: Clips) -> tuple[Tensor, ...]:
+def look(encoder: VideoEncoder, frames: Frames, drawn: Clips) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Human clips, robot images, instructions and steps of `drawn`; empty what the encoder does not read."""
     robot = drawn.reference if "image" in encoder.reads else drawn.reference[:0]
     start = drawn.human[:, 0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import shutil
 from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -50,9 +51,7 @@ class Clips:
     @classmethod
     def joined(cls, parts: Sequence[Clips]) -> Clips:
         """All clips of `parts`."""
-        return cls(
-            *(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls))
-        )
+        return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
 
 
 class Frames:
@@ -121,14 +120,19 @@ class Frames:
             there = ", ".join(sorted(set(self.tasks)))
             raise DatasetError(f"the dataset has no episodes of {', '.join(tasks)}, only of {there}")
         self.chosen = np.flatnonzero(inside[self._episode])
+        self.__dict__.pop("episodes", None)
 
     def episodes_with_cue(self, cue: str) -> Int:
         """Numbers of the chosen episodes with `cue`. Raises DatasetError when there are none."""
-        chosen = np.unique(self._episode[self.chosen])
-        found: Int = chosen[np.isin(np.array(self.cues)[chosen], [cue])]
+        found: Int = self.episodes[np.isin(np.array(self.cues)[self.episodes], [cue])]
         if not len(found):
             raise DatasetError(f"none of the episodes has the cue {cue}")
         return found
+
+    @cached_property
+    def episodes(self) -> Int:
+        """Numbers of the episodes that are drawn from."""
+        return np.unique(self._episode[self.chosen])
 
     def instructions(self, index: Int) -> UInt8Array:
         """The tasks of frames `index` (B,) in words, as observed: shape (B, 128)."""
@@ -143,6 +147,10 @@ class Frames:
     def steps(self, index: Int) -> Int:
         """Control steps of frames `index` (B,) since their episodes began."""
         return index - self._bounds(index)[0]
+
+    def later(self, index: Int, steps: int) -> Int:
+        """The frames `steps` after frames `index` (B,), or the last ones of their episodes."""
+        return np.minimum(index + steps, self._bounds(index)[1])
 
     def actions_after(self, robot: Int, chunk: int) -> Float32Array:
         """The actions (B, chunk, 7) from robot frames `robot` (B,) on, an episode's last one repeated."""

@@ -241,7 +241,12 @@ class Trainer:
         tensors |= {f"buffer.{name}": b.contiguous() for name, b in self.loss.named_buffers()}
         save_file(tensors, staged / "weights.safetensors")
         torch.save([each.state_dict() for each in self.optimizers], staged / "optimizer.pt")
-        progress = {"step": self.step, "samples": self.samples, "seconds": self.seconds, "waited": self.waited}
+        progress = {
+            "step": self.step,
+            "samples": self.samples,
+            "seconds": self.seconds,
+            "waited": self.waited,
+        }
         (staged / "progress.json").write_text(json.dumps(progress))
         if self.checkpoint.exists():
             self.checkpoint.rename(old)

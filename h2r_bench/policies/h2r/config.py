@@ -182,8 +182,8 @@ class VPMConfig:
     """The image encoder: CLIP's vision tower, or without it a projection of pooled latents."""
     language: LanguageConfig | None = None
     """With it the model is told the task in words instead of being shown a human (the video model of Video
-    Prediction Policy): cross-attention sees words and moment of each frame instead of the image embedding, and
-    there is no behaviour extractor."""
+    Prediction Policy): cross-attention sees words and moment of each frame instead of the image embedding,
+    and there is no behaviour extractor."""
     residual: bool = False
     """Whether latents are generated as their difference from the reference frame's. The paper generates the
     frames themselves; a short training from scratch with this on learnt to leave the arm where it was."""

@@ -101,9 +101,9 @@ class VPMEncoder(VideoEncoder):
         super().__init__()
         if (vpm.config.language is not None) != self.told:
             raise ValueError(
-                "this encoder needs a VPM that is told the task (train vpp), not one that is shown a human"
+                "this encoder needs a model that is told the task (train vpp), not one that is shown a human"
                 if self.told
-                else "this encoder needs a VPM that is shown a human (train vpm), not one that is told the task"
+                else "this encoder needs a model that is shown a human (train vpm), not told the task"
             )
         self.vpm = vpm
         self.image_size = vpm.config.image_size

@@ -187,8 +187,8 @@ class VideoPredictionModel(nn.Module):
     ) -> Tensor:
         """The first up-sampling layer's output after one denoising step, by default from pure noise.
 
-        `guide`: as for `condition`; `robot`: (B, H, W, 3) uint8, the current robot image. `read` says where the step begins, if not where the config does. Returns (B, F, C, h, w), see
-        `VPMConfig.feature_shape`.
+        `guide`: as for `condition`; `robot`: (B, H, W, 3) uint8, the current robot image. `read` says where
+        the step begins, if not where the config does. Returns (B, F, C, h, w), see `VPMConfig.feature_shape`.
         """
         batch, frames = guide.shape[:2]
         read = read or self.config.features

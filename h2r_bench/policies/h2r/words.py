@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from h2r_bench.policies.language import sentence_encoder
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from h2r_bench.policies.h2r.config import LanguageConfig
@@ -20,7 +21,9 @@ _WAVES = 32
 """Sines and cosines of a frame's moment."""
 
 
-def guide(language: LanguageConfig, instructions: UInt8Array | Tensor, moments: NDArray | Tensor) -> Tensor:
+def guide(
+    language: LanguageConfig, instructions: UInt8Array | Tensor, moments: NDArray[np.int64] | Tensor
+) -> Tensor:
     """What the model follows when it is told the task.
 
     `instructions`: (B, 128) as observed. `moments`: (B, F), how many control steps each frame lies ahead of
@@ -42,9 +45,7 @@ class WordTokens(nn.Module):
         super().__init__()
         self.waves = Timesteps(_WAVES, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.words = nn.Linear(width, token_dim)
-        self.moment = nn.Sequential(
-            nn.Linear(_WAVES, token_dim), nn.SiLU(), nn.Linear(token_dim, token_dim)
-        )
+        self.moment = nn.Sequential(nn.Linear(_WAVES, token_dim), nn.SiLU(), nn.Linear(token_dim, token_dim))
 
     def forward(self, guide: Tensor) -> Tensor:
         """Rows (N, width + 1) of a guide to tokens (N, 2, token_dim)."""
