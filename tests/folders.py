@@ -85,7 +85,7 @@ def stable_diffusion(folder: Path, **parts: Any) -> Path:
 
 
 def sentence_folder(folder: Path, kind: str) -> None:
-    """A sentence encoder of 12 dimensions in `folder`, as `minilm` or `clip`, and a tokenizer of a few words."""
+    """A sentence encoder of 12 dimensions in `folder`, as `minilm` or `clip`, and a tokenizer."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import (
         BertConfig,
