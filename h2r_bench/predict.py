@@ -188,10 +188,13 @@ def predict(config: PredictConfig) -> dict[str, Figures]:
 
 
 def load(weights: Path | None) -> VideoPredictionModel:
-    """The VPM in folder `weights`; the shipped one without."""
+    """The VPM in folder `weights`; the shipped one without. Raises ValueError for one that sees no human."""
     from h2r_bench.policies.h2r.agent import H2RAgent
 
-    return VideoPredictionModel.load(weights or H2RAgent.folder())
+    model = VideoPredictionModel.load(weights or H2RAgent.folder())
+    if model.config.language is not None:
+        raise ValueError(f"the model in {weights} is told the task; shown here are those that see a human")
+    return model
 
 
 def write(stem: Path, imagined: Imagined) -> None:

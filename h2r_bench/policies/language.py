@@ -37,6 +37,10 @@ class SentenceEncoder:
         self.config = config
         self._known: dict[str, Tensor] = {}
 
+    def load(self) -> None:
+        """Load it now. Raises ModuleNotFoundError, OSError or ValueError when that cannot be done."""
+        self._one("")
+
     def embed(self, sentences: Sequence[str]) -> Tensor:
         """`sentences` to (N, width), float32. Raises ValueError for weights of another width."""
         return torch.stack([self._one(sentence) for sentence in sentences])

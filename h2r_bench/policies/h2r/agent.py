@@ -11,8 +11,9 @@ import torch
 from h2r_bench.policies.chunking import ChunkingAgent, Due
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.encoder_names import find_encoder
-from h2r_bench.policies.h2r.encoders import Sight, VideoEncoder
+from h2r_bench.policies.h2r.encoders import Sight, ToldVPMEncoder, VideoEncoder
 from h2r_bench.policies.h2r.files import WeightsDamagedError
+from h2r_bench.policies.language import sentence_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -109,6 +110,15 @@ class VPPAgent(DecoderAgent):
     reads = ("image", "instruction")
     shipped = "vpp_compact"
     recipe = "docs/rivals.md"
+
+    @classmethod
+    def load(cls, folder: Path, manifest: Mapping[str, Any], execute: int) -> Self:
+        """The agent in `folder`, and the encoder of the words that it is told."""
+        agent = super().load(folder, manifest, execute)
+        for head in agent.heads.values():
+            assert isinstance(head.encoder, ToldVPMEncoder)
+            sentence_encoder(head.encoder.language).load()
+        return agent
 
 
 class NoPretrainAgent(DecoderAgent):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from h2r_bench.policies.h2r.config import H2RConfig
+    from h2r_bench.policies.h2r.config import H2RConfig, LanguageConfig
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,16 @@ class ToldVPMEncoder(VPMEncoder):
     reads = ("image", "instruction")
     lags = False
 
+    @property
+    def language(self) -> LanguageConfig:
+        """The encoder of the words that its model is told."""
+        assert self.vpm.config.language is not None
+        return self.vpm.config.language
+
     def forward(self, sight: Sight) -> Tensor:
         """Features (B, F, C, h, w) of `sight`."""
-        language = self.vpm.config.language
-        assert language is not None
         moments = torch.arange(self.frames).expand(len(sight), -1)
-        guided = guide(language, sight.instruction, moments).to(sight.robot.device)
+        guided = guide(self.language, sight.instruction, moments).to(sight.robot.device)
         return self.vpm.features(guided, sight.robot, sight.generators)
 
 

@@ -116,6 +116,8 @@ class DiffusionPolicyAgent(ChunkingAgent):
         """The agent in `folder`."""
         places = domain_folders(folder, manifest)
         heads = {domain: DiffusionPolicyModel.load(place) for domain, place in places.items()}
+        for head in heads.values():
+            sentence_encoder(head.config.language).load()
         return cls(heads, execute=execute, manifest=manifest)
 
     def predict_chunks(self, due: Due) -> Float32Array:

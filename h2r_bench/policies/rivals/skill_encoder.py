@@ -188,14 +188,16 @@ def transformer(width: int, heads: int, layers: int) -> nn.TransformerEncoder:
 
 @torch.no_grad()
 def sinkhorn(scores: Tensor, epsilon: float, iterations: int) -> Tensor:
-    """Assignments (N, K) of N windows to K prototypes: rows are distributions, columns are nearly even."""
-    shares = ((scores - scores.max()) / epsilon).exp().T
-    prototypes, windows = shares.shape
-    shares = shares / shares.sum()
+    """Assignments (N, K) of N windows to K prototypes by `scores` (N, K): rows sum to 1, columns are even.
+
+    Columns are so after many iterations, nearly so after a few.
+    """
+    logs = scores.T / epsilon
+    # In logarithms: a prototype that no window is near would be nought over nought.
     for _ in range(iterations):
-        shares = shares / shares.sum(1, keepdim=True).clamp(min=1e-12) / prototypes
-        shares = shares / shares.sum(0, keepdim=True).clamp(min=1e-12) / windows
-    return (shares * windows).T
+        logs = logs.log_softmax(1)
+        logs = logs.log_softmax(0)
+    return logs.exp().T
 
 
 def swapped_prediction(one: Tensor, other: Tensor, config: PrototypeConfig) -> Tensor:
