@@ -129,6 +129,11 @@ class TrainVPP(TrainVPM):
 
     told: ClassVar[bool] = True
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sources.image_encoder:
+            raise ValueError("vpp has no image encoder: cross-attention sees the words")
+
     def sizes(self) -> VPMConfig:
         """The model of stage 1."""
         language = preset(self.preset).language
