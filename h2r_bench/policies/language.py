@@ -70,7 +70,14 @@ def sentence_encoder(config: LanguageConfig) -> SentenceEncoder:
 
 @lru_cache(maxsize=2)
 def _tower(kind: str, source: str) -> Callable[[str], Tensor]:
-    return {"minilm": _minilm, "clip": _clip}[kind](source)
+    bars = require_transformers().utils.logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        return {"minilm": _minilm, "clip": _clip}[kind](source)
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 def _minilm(source: str) -> Callable[[str], Tensor]:
