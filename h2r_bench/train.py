@@ -274,7 +274,7 @@ def run_probe(job: ProbeVPM, command: list[str]) -> None:
     for name, reading in readings.items():
         x, y, z = reading.axes_mm
         position = f"position {reading.position_mm:.1f} mm (x {x:.1f}, y {y:.1f}, z {z:.1f})"
-        print(f"{name:16} {position}, gripper {reading.gripper:.1%}")
+        print(f"{name:16} {position}, gripper {reading.gripper:.1%}, its command {reading.command:.1%}")
 
 
 def run_ruler(job: TrainRuler, command: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from h2r_bench.envs import gl
 
-WORLD_VERSION = 1
+WORLD_VERSION = 2
 """Bumped by any change that alters images, physics or the meaning of a task: see docs/tasks.md."""
 
 gl.configure()  # before any module here imports MuJoCo or dm_control, which read the choice once

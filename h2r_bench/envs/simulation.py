@@ -142,7 +142,7 @@ class Simulation:
         goal = self._solver.solve(self.target, _JOINT_REACH)
         aim = self._finger_aim(gripper)
         reach = FINGER_SPEED / CONTROL_HZ
-        finger = float(np.clip(aim, self._finger - reach, self._finger + reach))
+        finger = min(max(aim, self._finger - reach), self._finger + reach)
         self._interpolate(goal, finger)
         self._joints, self._finger = goal, finger
         self._check_stable()

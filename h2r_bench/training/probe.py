@@ -1,6 +1,9 @@
 """What can be read from the VPM's features: a small probe for where the gripper is, and whether it is open.
 
-The probe sees one frame's features at a time, so it measures what the features hold and no motion prior.
+The probe sees one frame's features at a time, so it measures what the features hold and no motion prior. Of
+the gripper it reads the state, which a frame shows, and the command, which it cannot always show: while the
+fingers move, the same picture belongs to a gripper told to open and to one told to close. Even the true
+opening tells the command of a training frame in 95.6 % of cases only.
 """
 
 from __future__ import annotations
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 PIECE = 8
 """Clips that the VPM sees at once."""
+OPEN_ABOVE = 0.8
+"""Opening (0..1) above which the fingers are open: wider than around anything they hold."""
 
 
 class Probe(nn.Module):
@@ -36,10 +41,10 @@ class Probe(nn.Module):
         self.convolutions = nn.Sequential(
             nn.Conv2d(channels, width, 1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1)
         )
-        self.head = nn.Sequential(nn.Linear(3 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, 4))
+        self.head = nn.Sequential(nn.Linear(3 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, 5))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Features (N, C, h, w) to (N, 4): normalised position, and the logit of an open gripper."""
+        """Features (N, C, h, w) to (N, 5): normalised position, logits of an open gripper and its command."""
         maps = self.convolutions(self.norm(features))
         height, width = maps.shape[-2:]
         share = maps.flatten(2).softmax(-1)
@@ -59,7 +64,9 @@ class Reading:
     axes_mm: tuple[float, float, float]
     """Median error along x, y and z [mm]."""
     gripper: float
-    """Share of frames whose gripper command is read right."""
+    """Share of frames in which it is read right whether the gripper is open, see `OPEN_ABOVE`."""
+    command: float
+    """Share of frames in which the gripper's command is read right."""
     frames: int
 
 
@@ -71,8 +78,8 @@ class Examples:
     """Shape (N, C, h, w), float16."""
     position: Tensor
     """Shape (N, 3) [m]."""
-    open_: Tensor
-    """Shape (N,): 1 where the gripper is told to be open."""
+    gripper: Tensor
+    """Shape (N, 2): 1 where the gripper is open, and where it is told to be."""
 
 
 Source = Callable[[Tensor, Tensor, list[torch.Generator]], Tensor]
@@ -85,11 +92,12 @@ def examples(source: Source, frames: Frames, clips: int, length: int, seed: int,
     starts = track(range(0, clips, PIECE), title, console=Console(stderr=True))
     parts = [_features(source, frames, drawn, at) for at in starts]
     robot = drawn.robot.reshape(-1)
-    command = frames.action[robot, 6] > GRIPPER_OPENS_ABOVE
+    opening, command = frames.state[robot, 9], frames.action[robot, 6]
+    gripper = np.stack([opening > OPEN_ABOVE, command > GRIPPER_OPENS_ABOVE], axis=1)
     return Examples(
         torch.cat(parts).flatten(0, 1),
         torch.from_numpy(frames.state[robot, :3]),
-        torch.from_numpy(command.astype(np.float32)),
+        torch.from_numpy(gripper.astype(np.float32)),
     )
 
 
@@ -112,7 +120,7 @@ def train_probe(train: Examples, seed: int, steps: int, batch: int = 256) -> tup
         out = probe(train.features[rows].float())
         wanted = (train.position[rows] - mean) / deviation
         loss = F.smooth_l1_loss(out[:, :3], wanted, beta=0.1)
-        loss = loss + 0.3 * F.binary_cross_entropy_with_logits(out[:, 3], train.open_[rows])
+        loss = loss + 0.3 * F.binary_cross_entropy_with_logits(out[:, 3:], train.gripper[rows])
         probe.zero_grad(set_to_none=True)
         loss.backward()
         for optimizer in optimizers:
@@ -127,11 +135,10 @@ def read(probe: Probe, mean: Tensor, deviation: Tensor, held: Examples) -> Readi
     """How well `probe` reads `held`."""
     out = torch.cat([probe(part.float()) for part in held.features.split(512)])
     error = 1e3 * (out[:, :3] * deviation + mean - held.position).abs()
-    right = (out[:, 3] > 0) == (held.open_ > 0.5)
+    right = ((out[:, 3:] > 0) == (held.gripper > 0.5)).float().mean(0)
     x, y, z = error.median(0).values.tolist()
-    return Reading(
-        float((error.square().sum(1).sqrt()).median()), (x, y, z), float(right.float().mean()), len(out)
-    )
+    middle = float(error.square().sum(1).sqrt().median())
+    return Reading(middle, (x, y, z), *right.tolist(), len(out))
 
 
 def probe_features(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from h2r_bench.datasets import DatasetError, EpisodeStore
+from h2r_bench.policies.h2r.files import MANIFEST
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,10 @@ def finish_run(out: Path) -> None:
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
-    """The runs behind the weights in `folder`, oldest first."""
+    """The runs behind the weights in `folder`, oldest first; of packed weights those behind their VPM."""
+    if (folder / MANIFEST).is_file():
+        packed: list[dict[str, Any]] = json.loads((folder / MANIFEST).read_text())["runs"]
+        return [run for run in packed if "encoder" not in run["config"]]
     if not (folder / RUN).is_file():
         raise DatasetError(f"{folder} is not the folder of a training run: {RUN} is missing")
     record = json.loads((folder / RUN).read_text())

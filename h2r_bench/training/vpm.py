@@ -17,6 +17,7 @@ from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.policies.h2r.words import guide
 from h2r_bench.training.board import sheet
 from h2r_bench.training.cache import Kept
+from h2r_bench.training.focus import focus_map
 from h2r_bench.training.frames import CACHE, MAX_LAG
 from h2r_bench.training.loop import Batch, Loop, Trainer
 from h2r_bench.training.vae import load_vae
@@ -49,6 +50,9 @@ class Objective:
     """Share of steps without reference and embedding (classifier-free dropout; the authors' code: 0.1)."""
     motion_weight: float = 2.0
     """How much more the cells count that differ from the reference frame."""
+    focus_weight: float = 0.0
+    """How much more the cells count that show the gripper and its shadow, see `focus_map`. For recordings of
+    the simulated cameras alone: elsewhere nobody knows where these are."""
     min_snr: float | None = None
     """Gamma of min-SNR weighting (the authors' code: 5); without a number all timesteps count alike."""
 
@@ -62,9 +66,18 @@ class VPMLoss(nn.Module):
         self.objective = objective
 
     def forward(
-        self, guide: Tensor, robot: Tensor, reference: Tensor, target: Tensor, *, generator: torch.Generator
+        self,
+        guide: Tensor,
+        robot: Tensor,
+        reference: Tensor,
+        target: Tensor,
+        focus: Tensor | None = None,
+        *,
+        generator: torch.Generator,
     ) -> Tensor:
-        """What the model follows, robot frame (B, H, W, 3) uint8; its latents, those wanted."""
+        """What the model follows, robot frame (B, H, W, 3) uint8; its latents, those wanted; and where it
+        matters most (B, F, h, w).
+        """
         weights = self.objective
         return self.model.loss(
             guide,
@@ -76,6 +89,7 @@ class VPMLoss(nn.Module):
             drop=weights.drop,
             motion_weight=weights.motion_weight,
             min_snr=weights.min_snr,
+            focus=weights.focus_weight * focus if focus is not None and weights.focus_weight else None,
         )
 
 
@@ -129,6 +143,7 @@ def train_vpm(
     latents = cached_latents(model, data, frames)
     span = None if model.temporal else model.config.frames
     lag = MAX_LAG if model.config.language is None else 0
+    cells = model.config.latent_shape[1:]
 
     def draw(rng: np.random.Generator) -> Batch:
         drawn = frames.clips(rng, objective.clips, objective.frames, span, lag)
@@ -137,6 +152,7 @@ def train_vpm(
             torch.from_numpy(frames.robot[drawn.reference]),
             torch.from_numpy(latents[drawn.reference]).float(),
             torch.from_numpy(latents[drawn.robot]).float(),
+            torch.from_numpy(focus_map(frames.state[drawn.robot, :3], model.config.image_size, cells)),
         )
 
     def sample() -> dict[str, UInt8Array]:

@@ -150,13 +150,15 @@ class VideoPredictionModel(nn.Module):
         drop: float = 0.1,
         motion_weight: float = 0.0,
         min_snr: float | None = None,
+        focus: Tensor | None = None,
     ) -> Tensor:
         """Equation 1 for `target` (B, F, c, h, w), the robot's future latents; v for epsilon by default.
 
         `guide`, `robot`, `reference`: as for `condition`. A share `last_share` of the clips is at the last
         timestep (pure noise), where features are read; a share `drop` of the calls goes unconditioned.
         `motion_weight` counts cells that differ from the reference more, in proportion to the difference.
-        `min_snr` is the gamma of min-SNR weighting, see `min_snr_weight`.
+        `min_snr` is the gamma of min-SNR weighting, see `min_snr_weight`. `focus` (B, F, h, w) counts cells
+        by so much more.
         """
         dropped = bool(torch.rand((), generator=generator) < drop)
         token = self.condition(guide, robot, reference, drop=dropped)
@@ -172,9 +174,12 @@ class VideoPredictionModel(nn.Module):
         wanted = target_of(self.config.noise.prediction, self.scheduler, target, noise, timestep)
         error = (self.denoise(noisy, timestep, token) - wanted).square()
         if min_snr is not None:
-            weight = min_snr_weight(self.config.noise.prediction, self.scheduler, timestep, min_snr)
-            error = error * weight[:, None, None, None, None]
-        return (error * (1.0 + motion_weight * change)).mean() / (1.0 + motion_weight * change.mean())
+            snr = min_snr_weight(self.config.noise.prediction, self.scheduler, timestep, min_snr)
+            error = error * snr[:, None, None, None, None]
+        weight = 1.0 + motion_weight * change
+        if focus is not None:
+            weight = weight + focus[:, :, None]
+        return (error * weight).mean() / weight.mean()
 
     def _timesteps(self, count: int, generator: torch.Generator, last_share: float) -> Tensor:
         last = self.config.noise.train_steps - 1
