@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -28,6 +29,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from h2r_bench.datasets.lock import hold
 from h2r_bench.training.board import Board
 from h2r_bench.training.muon import Muon
 from h2r_bench.types import UInt8Array
@@ -116,9 +118,16 @@ class Trainer:
         self._lr = 0.0
 
     def run(self, draw: Draw, title: str, sample: Sample | None = None) -> None:
-        """Step until the budget is spent. The next batch is drawn while a step computes."""
+        """Step until the budget is spent. The next batch is drawn while a step computes.
+
+        Raises DatasetError while another process trains in the same folder.
+        """
         self._resume()
         self._prepare()
+        with hold(self.out) if self.main else nullcontext():
+            self._run(draw, title, sample)
+
+    def _run(self, draw: Draw, title: str, sample: Sample | None) -> None:
         self.loss.train()
         board = Board(self.out, self.main)
         before, saved = time.monotonic() - self.seconds, self.seconds
