@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from h2r_bench import extras
 from h2r_bench.types import FloatArray, UInt8Array
 
 
@@ -29,10 +30,8 @@ def likeness(predicted: UInt8Array, true: UInt8Array) -> Likeness:
         ModuleNotFoundError: scikit-image is not installed.
         ValueError: the shapes differ.
     """
-    try:
+    with extras.explained():
         from skimage.metrics import structural_similarity
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("metrics need scikit-image: pip install 'h2r-bench[train]'") from error
     if predicted.shape != true.shape or predicted.ndim != 4:
         raise ValueError(
             f"clips of equal shape (T, H, W, 3) are compared, got {predicted.shape}, {true.shape}"

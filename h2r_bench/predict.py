@@ -15,11 +15,18 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-import torch
 import tyro
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.progress import track
+
+from h2r_bench import extras
+
+if __name__ == "__main__":
+    extras.leave_without("torch", "diffusers", "skimage")
+
+with extras.explained():
+    import torch
 
 from h2r_bench.datasets.video import write_video
 from h2r_bench.metrics import Likeness, likeness

@@ -10,13 +10,16 @@ import json
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
+from h2r_bench import extras
 from h2r_bench.envs.arena import project
 from h2r_bench.policies.h2r.blocks import quarter
 from h2r_bench.policies.h2r.files import load_weights
 from h2r_bench.policies.h2r.vae import to_unit
+
+with extras.explained():
+    import torch
+    from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from pathlib import Path

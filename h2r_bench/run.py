@@ -36,7 +36,7 @@ from h2r_bench.trials import (
     weights_of,
 )
 from h2r_bench.types import CONTROL_HZ, Agent, Demo
-from h2r_bench.video import TrialVideo
+from h2r_bench.video import TrialVideo, imagination_of
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -69,7 +69,7 @@ class RunConfig:
     """What is shown: the demonstration of the scene, or a control: one of another task, black frames, the
     true one backwards, its first frame only, or (`--cue video`) another goal of the same scene."""
     video: Literal["none", "failures", "all"] = "none"
-    """Which trials to film, human and robot side by side."""
+    """Which trials to film: human, robot and, where the agent can, what it imagines, side by side."""
     out: Path = Path("runs")
     """Folder for records and videos."""
     weights: Path | None = None
@@ -325,7 +325,7 @@ def filmed_trial(config: RunConfig, env: Any, agent: Agent, condition: Condition
     """One trial, with its video when the configuration asks for it."""
     if config.video == "none":
         return run_trial(env, agent, condition, trial)
-    video = TrialVideo()
+    video = TrialVideo(imagination_of(agent))
     record = run_trial(env, agent, condition, trial, watch=video.add)
     if len(video) and (config.video == "all" or not record.success):
         video.save(video_path(config.out, condition, trial))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from h2r_bench import extras
 from h2r_bench.policies.catalog import find_agent
 from h2r_bench.policies.options import parse_command
 
@@ -76,10 +77,8 @@ def open_server(config: ServeConfig, options: Any = None) -> PolicyServer:
         OSError: weights cannot be read, or the address is taken.
         ImportError: the packages of the extra `remote` are missing.
     """
-    try:
+    with extras.explained():
         from h2r_bench.serving import AgentPool, PolicyServer
-    except ModuleNotFoundError as error:
-        raise ImportError(f"{error}; serving needs: pip install 'h2r-bench[remote]'") from None
     spec = find_agent(config.policy)
     pool = AgentPool(lambda: spec.load(config.weights, options), config.clients)
     try:

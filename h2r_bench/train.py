@@ -16,6 +16,11 @@ from typing import Annotated, Any, ClassVar, Literal
 import numpy as np
 import tyro
 
+from h2r_bench import extras
+
+if __name__ == "__main__":
+    extras.leave_without("torch", "diffusers", "accelerate")
+
 from h2r_bench.datasets import EpisodeStore
 from h2r_bench.policies.h2r.config import FeatureConfig, Start, VPMConfig, to_json
 from h2r_bench.policies.h2r.landing import Report

@@ -167,7 +167,8 @@ def run_trial(
         agent: reset here; a privileged one is given the unwrapped environment first.
         condition: what the trial is recorded under.
         trial: index from 0.
-        watch: called before each step with the demonstration, the step's index and the robot view.
+        watch: called with the demonstration, the step's index and the robot view, once the agent has chosen
+            its action from that view.
     """
     started = time.perf_counter()
     seed = trial_seed(condition.seed, trial)
@@ -218,9 +219,9 @@ def closed_loop(
     """
     state: Any = None
     for step in itertools.count():
+        action, state = agent.predict(observation, state, np.array([step == 0]), deterministic=True)
         if watch is not None:
             watch(demonstration, step, env.render())
-        action, state = agent.predict(observation, state, np.array([step == 0]), deterministic=True)
         trace(_bytes(observation["state"]) + _bytes(action))
         observation, _, terminated, truncated, info = env.step(action)
         yield info

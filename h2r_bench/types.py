@@ -247,6 +247,17 @@ class PrivilegedAgent(Agent, Protocol):
 
 
 @runtime_checkable
+class ImaginingAgent(Agent, Protocol):
+    """An agent that pictures what the robot will do before it acts; films of its trials show it."""
+
+    def imagine(self, step: int) -> UInt8Array:
+        """The robot's view (H, W, 3) at control step `step`, imagined; `predict` has just answered it.
+
+        It may cost much more than acting does, and changes nothing of how the agent acts.
+        """
+
+
+@runtime_checkable
 class ChunkAgent(Agent, Protocol):
     """An agent that can be asked for a chunk of actions while the previous one is carried out."""
 

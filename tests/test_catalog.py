@@ -114,7 +114,8 @@ def test_an_agent_may_have_weights_and_options() -> None:
 
 
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "h2r_bench.policies.remote", None)
+    monkeypatch.delitem(sys.modules, "h2r_bench.policies.remote", raising=False)
+    monkeypatch.setitem(sys.modules, "websockets.exceptions", None)
     with pytest.raises(AgentLoadError, match=r"pip install 'h2r-bench\[remote\]'"):
         AGENTS.get("remote").find()
 

@@ -20,7 +20,7 @@ from h2r_bench.policies.h2r.files import (
 )
 from h2r_bench.policies.h2r.normalizer import Normalizer
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
-from h2r_bench.types import Agent, Demonstration
+from h2r_bench.types import Agent, Demonstration, ImaginingAgent
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -260,6 +260,33 @@ def test_a_chunk_is_executed_before_the_next_is_predicted(monkeypatch: pytest.Mo
     for step in range(6):
         subject.predict(observation(seed=step))
     assert len(calls) == 3
+
+
+def test_imagining_shows_the_clip_of_the_newest_chunk_and_changes_nothing() -> None:
+    subject, silent = agent(), agent()
+    silent.heads = subject.heads
+    assert isinstance(subject, ImaginingAgent)
+    with pytest.raises(RuntimeError, match="predict before imagine"):
+        subject.imagine(0)
+    shown = []
+    for step in range(4):
+        action, _ = subject.predict(observation(seed=step))
+        shown.append(subject.imagine(step))
+        np.testing.assert_array_equal(action, silent.predict(observation(seed=step))[0])
+    assert {(view.shape, view.dtype) for view in shown} == {((32, 32, 3), np.dtype(np.uint8))}
+    np.testing.assert_array_equal(subject.imagine(3), shown[3])
+    seen = observation(seed=2)  # chunks of two: the second begins here, with noise of its own
+    generator = torch.Generator().manual_seed(subject._generator(2).initial_seed())
+    human, image = torch.from_numpy(seen["human_clip"][None, :FRAMES]), torch.from_numpy(seen["image"][None])
+    vpm = subject.heads["basic"].encoder.vpm
+    wanted = vpm.generate(human, image, [generator], H2RAgent.imagined_steps)[0].numpy()
+    np.testing.assert_array_equal(np.stack(shown[2:]), wanted[:2])
+
+
+def test_beyond_its_clip_the_last_imagined_frame_stays() -> None:
+    subject = agent()
+    subject.predict(observation(2))
+    np.testing.assert_array_equal(subject.imagine(100), subject.imagine(FRAMES - 1))
 
 
 def test_wrong_clips_are_refused() -> None:

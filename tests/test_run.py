@@ -141,6 +141,29 @@ def test_ctrl_c_keeps_finished_trials(tmp_path: Path, capsys: pytest.CaptureFixt
     assert [r.trial for r in records_in(tmp_path, "test_run.Interrupting")] == [0, 1, 2, 3, 4]
 
 
+class Dreamer(RandomAgent):
+    """Imagines each step as a shade; refuses to before it has acted."""
+
+    acted = -1
+
+    def predict(self, *arguments: Any, **options: Any) -> Any:
+        self.acted += 1
+        return super().predict(*arguments, **options)
+
+    def imagine(self, step: int) -> np.ndarray:
+        assert step == self.acted
+        return np.full((24, 32, 3), 20 * step, np.uint8)
+
+
+def test_films_show_what_the_agent_imagined(tmp_path: Path) -> None:
+    arguments = command(tmp_path, "--trials", "1", "--video", "all", policy="test_run:Dreamer")
+    assert run.main(arguments, fake) == 0
+    (path,) = (tmp_path / "videos").rglob("*.mp4")
+    frames = imageio.v3.imread(path, plugin="pyav").astype(int)
+    assert frames.shape == (FakeEnv.horizon, 24, 96, 3)
+    np.testing.assert_allclose(frames[:, 12, 80, 0], 20 * np.arange(FakeEnv.horizon), atol=8)
+
+
 @pytest.mark.parametrize("which", ["none", "failures", "all"])
 def test_videos(tmp_path: Path, which: str) -> None:
     run.main(command(tmp_path, "--trials", "6", "--video", which), fake)

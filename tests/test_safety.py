@@ -236,3 +236,21 @@ def test_a_lost_arm_ends_the_watch_with_a_word() -> None:
             break
         time.sleep(0.02)
     assert ("fault", "the arm is gone") in [(one.kind, one.detail) for one in log]
+
+
+class StiffArm(RecordingArm):
+    """Reaches every place, but only ever with the gripper straight."""
+
+    def stream(self, position: FloatArray, rotation: FloatArray) -> Commanded:
+        return super().stream(position, np.zeros(3))
+
+
+def test_a_rotation_out_of_reach_is_logged_and_not_built_upon() -> None:
+    arm, log = StiffArm(), list[Intervention]()
+    safe = quiet(arm, log=log.append)
+    for step in range(1, 4):
+        assert "unreachable" not in kinds(safe.act([0.45, 0.0, 0.2, 0.0, 0.0, 0.09, 1.0]))
+        arm.clock.sleep_until(1.0 + 0.1 * step)
+    assert "unreachable" in kinds(safe.act([0.45, 0.0, 0.2, 0.0, 0.0, 0.2, 1.0]))
+    assert log[-1].commanded is not None
+    assert log[-1].commanded[5] == 0.0

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import imageio.v3
+import numpy as np
 import pytest
 from synthetic import write_run
 
@@ -13,6 +14,7 @@ from fakes import FakeEnv
 pytest.importorskip("statsmodels")
 
 from h2r_bench import report
+from h2r_bench.chunks import delayed
 from h2r_bench.envs import WORLD_VERSION
 from h2r_bench.policies.random_agent import RandomAgent
 from h2r_bench.registry import UnknownNameError
@@ -83,6 +85,10 @@ def test_another_machine_may_end_a_little_apart(tmp_path: Path) -> None:
         ({"demo": "sung"}, "no 'sung' demonstrations here, only matched"),
         ({"policy": "rendom"}, "Did you mean 'random'?"),
         ({"policy": "no_such_module:Agent"}, "cannot import 'no_such_module'"),
+        ({"policy": "my_policy_at_4cm"}, "A record made with --name keeps that name alone"),
+        ({"policy": "my_policy+200ms"}, "Unknown policy 'my_policy'"),
+        ({"policy": "remote", "weights": "at 10.0.0.7:8000"}, "a policy server (at 10.0.0.7:8000)"),
+        ({"versions": {"arm": "franka"}}, "recorded on an arm (franka)"),
     ],
     ids=str,
 )
@@ -113,6 +119,33 @@ def test_weights_are_found_by_their_hash(tmp_path: Path) -> None:
     assert Verifier(tmp_path / "mine", make=fake).verify(mine).exact
     shipped = dataclasses.replace(mine, weights="shipped")
     assert Verifier(tmp_path / "mine", make=fake).verify(shipped).exact
+
+
+class UprightEnv(FakeEnv):
+    """With a tool pose that an agent can stay at."""
+
+    def _observe(self) -> dict[str, Any]:
+        state = np.float32([0.5, 0, 0.1, 1, 0, 0, 0, 1, 0, 1])
+        return {**super()._observe(), "state": state}
+
+
+def test_late_agents_are_late_again(tmp_path: Path) -> None:
+    condition = Condition("push_pull", "random+300ms", "matched", "scene", 0.0, 7, "none", WORLD_VERSION)
+    record = run_trial(UprightEnv(), delayed(RandomAgent(), 3), condition, 2)
+    verifier = Verifier(make=lambda config, agent: UprightEnv())
+    assert verifier.verify(record).exact
+    assert verifier.verify(dataclasses.replace(record, policy="random+100ms")).outcome == "different"
+
+
+def test_records_that_say_too_little_are_skipped_by_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for policy in ("my_policy", "remote"):
+        write_run(tmp_path, "push_pull", policy, "+")
+    assert report.main(["--results", str(tmp_path), "--verify"]) == 0
+    printed = capsys.readouterr().out
+    assert "0 of 0 reproduce, 0 of them bit for bit; 2 could not be run here" in printed
+    assert "Traceback" not in printed
 
 
 def test_reproduced_trials_are_filmed_where_the_site_looks(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,8 @@ from h2r_bench.real.terminal import Terminal
 
 OUT = Path("docs/images/real")
 WIDTH = 104
+RUNS = 4
+"""Of the session that is shown: two policies in two scenes."""
 SCENE = {"task": "pick_place", "cue": "scene", "shift_cm": 0.0, "seed": 0}
 
 
@@ -50,7 +53,8 @@ class Screen:
 
     def prompt(self, command: str) -> None:
         """Show a command as it is typed."""
-        self.console.print(f"[bold green]$[/] {command}", highlight=False, soft_wrap=True)
+        typed = " \\\n      ".join(textwrap.wrap(command, WIDTH - 8, break_on_hyphens=False))
+        self.console.print(f"[bold green]$[/] {typed}", highlight=False)
 
     def _answer(self, prompt: str) -> str:
         reply = next(self._answers)
@@ -61,6 +65,10 @@ class Screen:
     def save(self, name: str) -> None:
         """Save what was shown since the last time as SVG."""
         self.console.save_svg(str(OUT / f"{name}.svg"), title="", theme=MONOKAI)
+
+    def forget(self) -> None:
+        """Leave what was shown since the last time out of the next picture."""
+        self.console.export_text()
 
 
 class Eye:
@@ -178,8 +186,9 @@ def session(arm: Any) -> None:
     Path("lab/calibration.json").write_text(json.dumps({**known, "arm": "franka", "host": "172.16.0.2"}))
     command = "--arm franka --host 172.16.0.2 --task pick_place --policy h2r --policy random --trials 2"
     answers: list[Reply] = []
-    for run in range(4):
-        answers += [lambda run=run: set_up(run // 2), lambda run=run: judge(run // 2), ""]
+    for run in range(RUNS):
+        answers += [lambda run=run: set_up(run // 2), lambda run=run: judge(run // 2)]
+        answers.append(lambda run=run: note(run))
     screen = Screen(f"python -m h2r_bench.real.trials {command}", answers)
 
     def set_up(trial: int) -> str:
@@ -191,6 +200,13 @@ def session(arm: Any) -> None:
     def judge(trial: int) -> str:
         found, rubric = arm.twin.verdict(), drawn[trial].rubric
         return "s" if found["is_success"] else str(rubric.index(found["failure"]) + 1)
+
+    def note(run: int) -> str:
+        if run == 0:
+            screen.save("verdict")
+        elif run == RUNS - 1:
+            screen.forget()  # what follows is the end of the session
+        return ""
 
     (OUT / "trials.svg").unlink(missing_ok=True)
     with patched(Person, "progress", last_step_only):
@@ -233,7 +249,7 @@ def refusals() -> None:
         errors = io.StringIO()
         with contextlib.redirect_stderr(errors):
             trials.main(command.split(), terminal=screen.terminal)
-        screen.console.print(errors.getvalue().strip(), highlight=False)
+        screen.console.print(errors.getvalue().strip(), highlight=False, markup=False)
     screen.save("refused")
 
 

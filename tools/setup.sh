@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 
 kind=${1:-run}
 case $kind in
-    run) what="." ;;
+    run) what=".[agents]" ;;
     test) what=".[test]" ;;
     *) echo "usage: tools/setup.sh run|test" >&2; exit 2 ;;
 esac

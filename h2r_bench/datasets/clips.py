@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
-from torch.utils.data import Dataset
 
+from h2r_bench import extras
 from h2r_bench.datasets.store import EpisodeStore
 from h2r_bench.types import CLIP_LENGTH
+
+with extras.explained():
+    import torch
+    from torch import Tensor
+    from torch.utils.data import Dataset
 
 
 class ClipDataset(Dataset[dict[str, Tensor]]):

@@ -8,6 +8,7 @@ import importlib.metadata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from h2r_bench import extras
 from h2r_bench.registry import Registry
 from h2r_bench.types import Agent, AgentError
 
@@ -20,9 +21,6 @@ ENTRY_POINT_GROUP = "h2r_bench.policies"
 
 PRIVILEGED = ("expert", "replay")
 """Of this package's agents, those with a `bind`: see `h2r_bench.types.PrivilegedAgent`."""
-
-TOLD = ("diffusion_policy", "vpp")
-"""Of this package's agents, those that embed the task's words with a sentence encoder."""
 
 
 class AgentLoadError(ValueError):
@@ -44,8 +42,6 @@ class AgentSpec:
     """One line for `--help` and tables."""
     privileged: bool = False
     """Whether it looks behind the curtain: such agents are ceilings, not competitors."""
-    extra: str = ""
-    """Extra of this package that it needs."""
 
     def load(self, weights: Path | None = None, options: Any = None) -> Agent:
         """Import the class and make the agent, from `weights` or, without, from those it ships with.
@@ -86,12 +82,10 @@ class AgentSpec:
         """The class itself. Raises AgentLoadError."""
         module_name, _, class_name = self.target.partition(":")
         try:
-            module = importlib.import_module(module_name)
+            with extras.explained():
+                module = importlib.import_module(module_name)
         except ImportError as error:
-            hint = f"; it needs: pip install 'h2r-bench[{self.extra}]'" if self.extra else ""
-            raise AgentLoadError(
-                f"cannot import {module_name!r} for {self.target!r}: {error}{hint}"
-            ) from error
+            raise AgentLoadError(f"cannot import {module_name!r} for {self.target!r}: {error}") from error
         if not hasattr(module, class_name):
             raise AgentLoadError(f"module {module_name!r} has no {class_name!r}")
         return getattr(module, class_name)
@@ -140,12 +134,10 @@ def registered() -> Registry[AgentSpec]:
         "random": ("h2r_bench.policies.random_agent:RandomAgent", "looks at nothing: the floor"),
     }
     for name, (target, summary) in ours.items():
-        extra = "language" if name in TOLD else ""
-        agents.add(name, AgentSpec(target, summary, privileged=name in PRIVILEGED, extra=extra))
-    remote = AgentSpec(
-        "h2r_bench.policies.remote:RemoteAgent", "a policy server, by openpi's protocol", extra="remote"
+        agents.add(name, AgentSpec(target, summary, privileged=name in PRIVILEGED))
+    agents.add(
+        "remote", AgentSpec("h2r_bench.policies.remote:RemoteAgent", "a policy server, by openpi's protocol")
     )
-    agents.add("remote", remote)
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         if point.name not in agents.names():
             agents.add(point.name, AgentSpec(point.value, f"from {point.dist.name if point.dist else '?'}"))

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
+from h2r_bench import extras
 from h2r_bench.policies.h2r.files import MANIFEST, WeightsMissingError, manifest_hash, read_manifest
 from h2r_bench.types import ACTION_DIM
+
+with extras.explained():
+    import torch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -66,6 +69,11 @@ class Due:
     """Their rows of `Plan.memory`."""
     generators: list[torch.Generator]
     """Length B: noise for each, keyed by the seed given at reset and its step."""
+
+    def first(self, generator: torch.Generator) -> Due:
+        """The first of these environments alone, with noise from `generator`."""
+        rows, memory = ({key: value[:1] for key, value in each.items()} for each in (self.rows, self.memory))
+        return Due(rows, self.step[:1], memory, [generator])
 
 
 class ChunkingAgent(ABC):

@@ -8,15 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from torch import Tensor, nn
 
+from h2r_bench import extras
 from h2r_bench.policies.chunking import ChunkingAgent, Due
 from h2r_bench.policies.h2r.blocks import PointReader
 from h2r_bench.policies.h2r.config import from_json, to_json
 from h2r_bench.policies.h2r.files import load_weights, save_weights
 from h2r_bench.policies.h2r.normalizer import Normalizer
 from h2r_bench.policies.h2r.vae import to_unit
+
+with extras.explained():
+    import torch
+    from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

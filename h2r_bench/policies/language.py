@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from h2r_bench.extras import MissingLibraryError
 from h2r_bench.policies.h2r.extra import require_transformers
 from h2r_bench.types import decode_instruction
 
@@ -112,8 +113,8 @@ def _clip(source: str) -> Callable[[str], Tensor]:
 
 
 def minilm_folder() -> Path:
-    """Folder of all-MiniLM-L6-v2. Raises ModuleNotFoundError with what to install."""
+    """Folder of all-MiniLM-L6-v2. Raises MissingLibraryError with what to install."""
     found = importlib.util.find_spec(MINILM_PACKAGE)
     if found is None or found.origin is None:
-        raise ModuleNotFoundError("this needs a sentence encoder: pip install 'h2r-bench[language]'")
+        raise MissingLibraryError(MINILM_PACKAGE)
     return Path(found.origin).parent / "model"

@@ -169,7 +169,7 @@ class Guard:
         if not self._keeps_near(pose, measured):
             pose, held = ToolPose(self.pose.position, pose.rotvec), [*held, "lead"]
         self._velocity = (pose.position - self.pose.position) / seconds
-        self._turning = _angle(self.pose.rotvec, pose.rotvec) / seconds
+        self._turning = turn_between(self.pose.rotvec, pose.rotvec) / seconds
         self.pose, self._time_s = pose, now_s
         return Decision(pose, self._grip(float(wanted[6]), now_s, held), tuple(dict.fromkeys(held)))
 
@@ -210,7 +210,7 @@ class Guard:
         return last.position + step * (share * fitting)
 
     def _limit_turn(self, last: ToolPose, target: ToolPose, seconds: float, held: list[str]) -> FloatArray:
-        angle, turned = _angle(last.rotvec, target.rotvec), target.rotvec
+        angle, turned = turn_between(last.rotvec, target.rotvec), target.rotvec
         faster = self._turning + self.limits.max_rotation_acceleration * seconds
         reach = min(self.limits.max_rotation_step, faster * seconds)
         if angle > reach + EPSILON:
@@ -264,7 +264,7 @@ def _fitting_share(wanted: FloatArray, last: FloatArray, change: float) -> float
     return 0.0 if least > 1.0 else min(max(most, 0.0), 1.0)
 
 
-def _angle(first: FloatArray, second: FloatArray) -> float:
+def turn_between(first: FloatArray, second: FloatArray) -> float:
     """Angle between two rotations given as vectors (3,) [rad]."""
     between = rotvec_to_matrix(first).T @ rotvec_to_matrix(second)
     return float(np.linalg.norm(matrix_to_rotvec(between)))

@@ -28,6 +28,8 @@ PARK = (0.32, 0.0, 0.40)
 """Where the tool waits while a person sets up the table [m]: high and near the base, out of the picture."""
 APPROACH_SPEED = 0.12
 """Speed between trials [m/s]."""
+RISE_S = 15.0
+"""How long the arm may take to rise with the gripper as it is [s]."""
 RECOVERY_S = 10.0
 """How long an arm may complain before a trial [s]."""
 MAX_FAULTS = 2
@@ -163,13 +165,21 @@ class Runner:
         """Rise, then go out of the picture, gripper open."""
         arm = self._bench.arm
         try:
-            here = arm.read_state()
-            up = np.array([*here.position[:2], max(PARK[2], here.position[2])])
-            arm.move_to(np.clip(up, *arm.limits.box), here.rotation, speed=APPROACH_SPEED)
+            self._rise()
             arm.move_to(np.array(PARK), np.zeros(3), speed=APPROACH_SPEED)
             arm.grip(True)
         except ArmError as error:
             raise SessionStoppedError(f"the arm cannot be parked: {error}") from error
+
+    def _rise(self) -> None:
+        """Go straight up as the gripper is turned, or, from where that leads nowhere, turning upright."""
+        arm = self._bench.arm
+        here = arm.read_state()
+        up = np.clip([*here.position[:2], max(PARK[2], here.position[2])], *arm.limits.box)
+        try:
+            arm.move_to(up, here.rotation, speed=APPROACH_SPEED, timeout_s=RISE_S)
+        except ArmError:
+            arm.move_to(up, np.zeros(3), speed=APPROACH_SPEED)
 
     def _wait_until_well(self) -> None:
         """Give a gripper or a network that was silent the time to come back. Raises TrialFaultError."""

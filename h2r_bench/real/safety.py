@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from h2r_bench.envs.control import ToolPose
 from h2r_bench.envs.demonstrator import to_action
 from h2r_bench.real.arms.base import Arm, ArmError, ArmState, Clock, Commanded
-from h2r_bench.real.limits import Guard, LimitsError, SafetyLimits
+from h2r_bench.real.limits import Guard, LimitsError, SafetyLimits, turn_between
 from h2r_bench.types import CONTROL_HZ, GRIPPER_CLOSES_BELOW, GRIPPER_OPENS_ABOVE, FloatArray
 
 __all__ = ["Intervention", "LimitsError", "SafeArm", "SafetyLimits"]
@@ -31,7 +31,9 @@ SETTLED = 0.001
 ARRIVED, SETTLE_S = 0.006, 0.5
 """... or this near [m] for this long [s]: an arm has its own steady error."""
 REACHED = 0.005
-"""An arm told something further from the target than this [m] could not reach it."""
+"""An arm told something further from the target than this [m] could not reach it ..."""
+REACHED_TURN = 0.1
+"""... nor one told another rotation [rad]."""
 _STATE_AGE_S = 0.05
 """A state read longer ago is read again before a command is judged by it [s]."""
 
@@ -242,7 +244,8 @@ class SafeArm:
         if decision.pose is None:
             return [self._intervene(now, kind, action) for kind in decision.held]
         told, held = self._stream(decision.pose, now), list(decision.held)
-        if np.linalg.norm(told.position - decision.pose.position) > REACHED:
+        off = float(np.linalg.norm(told.position - decision.pose.position))
+        if off > REACHED or turn_between(told.rotation, decision.pose.rotvec) > REACHED_TURN:
             held.append("unreachable")
             self._guard.pose = ToolPose(told.position, told.rotation)
         if decision.gripper_open is not None:

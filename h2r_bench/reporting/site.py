@@ -21,6 +21,7 @@ from h2r_bench.reporting.plain import SIGNS, bounds, needed_in_words, percent
 from h2r_bench.reporting.records import Notice
 from h2r_bench.reporting.tables import Table, tables
 from h2r_bench.trials import TrialRecord, video_path
+from h2r_bench.video import views_of
 
 MANIFEST = ".h2r_bench_site.json"
 """Names the files of a site, so that the next one can take away what it no longer has."""
@@ -39,6 +40,8 @@ class Video:
     record: TrialRecord
     path: str
     """Below the site, and below the results folder."""
+    views: tuple[str, ...]
+    """What it shows, left to right."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,10 @@ class Site:
                 filmed = (r for r in run.records if r.success == success and r.key() in self.films)
                 if record := next(filmed, None):
                     setting = "" if run.setting == HEADLINE else f", {run.setting}"
-                    videos.append(Video(f"{label(run)}{setting}", record, self.films[record.key()]))
+                    path = self.films[record.key()]
+                    videos.append(
+                        Video(f"{label(run)}{setting}", record, path, views_of(self.results / path))
+                    )
         return videos
 
 

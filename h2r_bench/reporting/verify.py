@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
+import re
 import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from h2r_bench import run
+from h2r_bench.chunks import delayed
 from h2r_bench.envs import WORLD_VERSION
-from h2r_bench.policies.catalog import find_agent
+from h2r_bench.policies.catalog import AgentSpec, find_agent
 from h2r_bench.registry import UnknownNameError
 from h2r_bench.trials import TrialRecord, run_trial, video_path, weights_of
-from h2r_bench.video import TrialVideo
+from h2r_bench.video import TrialVideo, imagination_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.005
 """On another machine the world may end this much nearer to success or further from it [m]."""
+
+REMOTE = "remote"
+"""Name of the agent whose policy is a server elsewhere."""
 
 Outcome = Literal["exact", "same", "different", "skipped"]
 """Equal bit for bit, state and action at every step; equal in outcome; not equal; not to be run here."""
@@ -88,12 +93,12 @@ class Verifier:
     def verify(self, record: TrialRecord) -> Verdict:
         """Run the trial of `record` again."""
         try:
-            agent = self._agent(record)
             self._check(record)
+            agent = self._agent(record)
             env = self._open(record, agent)
         except (ValueError, OSError, ImportError) as error:
             return Verdict(record, "skipped", f"cannot be run here: {run.one_line(error)}")
-        film = TrialVideo() if self.films is not None else None
+        film = TrialVideo(imagination_of(agent)) if self.films is not None else None
         condition = run.condition_of(self._config_of(record), agent)
         again = run_trial(env, agent, condition, record.trial, watch=None if film is None else film.add)
         outcome, detail = judge(record, again)
@@ -108,7 +113,14 @@ class Verifier:
             self._env = None
 
     def _check(self, record: TrialRecord) -> None:
-        """Raise ValueError when this version cannot make such a trial."""
+        """Raise ValueError when this version cannot make such a trial, or the record does not say how."""
+        if arm := record.versions.get("arm"):
+            raise ValueError(f"it was recorded on an arm ({arm}), through the bridge")
+        if record.policy == REMOTE:
+            raise ValueError(
+                f"it is of a policy server ({record.weights}), which no record keeps: start the server and "
+                "run python -m h2r_bench.run --policy remote --url ... again with another --out, then compare"
+            )
         if record.world != WORLD_VERSION:
             raise ValueError(f"it is of world {record.world}, this is world {WORLD_VERSION}")
         demos = typing.get_args(typing.get_type_hints(run.RunConfig)["demo"])
@@ -120,9 +132,10 @@ class Verifier:
         key = (record.policy, record.weights)
         if key not in self._agents:
             found = []
-            spec = find_agent(record.policy)
+            policy, latency = split_latency(record.policy)
+            spec = agent_of(policy)
             for weights in (None, self.weights) if self.weights else (None,):
-                agent = spec.load(weights)
+                agent = delayed(spec.load(weights), latency // run.STEP_MS)
                 found.append(weights_of(agent))
                 if found[-1] == record.weights:
                     self._agents[key] = agent
@@ -134,9 +147,11 @@ class Verifier:
         return self._agents[key]
 
     def _config_of(self, record: TrialRecord) -> run.RunConfig:
+        policy, latency = split_latency(record.policy)
         return run.RunConfig(
             task=record.task,
-            policy=record.policy,
+            policy=policy,
+            latency=latency,
             seed=record.seed,
             cue=typing.cast("Any", record.cue),
             shift=record.shift_cm,
@@ -151,6 +166,22 @@ class Verifier:
             self.close()
             self._env, self._config = self._make(config, agent), config
         return self._env
+
+
+def split_latency(policy: str) -> tuple[str, int]:
+    """The agent behind a recorded name, and how late its actions came [ms]: "h2r+200ms" is h2r's, by 200."""
+    found = re.fullmatch(r"(.+)\+(\d+)ms", policy)
+    return (found[1], int(found[2])) if found else (policy, 0)
+
+
+def agent_of(policy: str) -> AgentSpec:
+    """The agent recorded as `policy`. Raises UnknownNameError that tells of `--name`."""
+    try:
+        return find_agent(policy)
+    except UnknownNameError as error:
+        raise ValueError(
+            f"{error} A record made with --name keeps that name alone, not the agent behind it."
+        ) from None
 
 
 def judge(record: TrialRecord, again: TrialRecord) -> tuple[Outcome, str]:

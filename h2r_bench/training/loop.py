@@ -29,15 +29,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from h2r_bench import extras
 from h2r_bench.datasets.lock import hold
 from h2r_bench.training.board import Board
 from h2r_bench.training.muon import Muon
 from h2r_bench.types import UInt8Array
 
-try:
+with extras.explained():
     from accelerate import Accelerator
-except ModuleNotFoundError as error:
-    raise ModuleNotFoundError("training needs accelerate: pip install 'h2r-bench[train]'") from error
 
 
 class TrainingStoppedError(RuntimeError):

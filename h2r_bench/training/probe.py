@@ -138,7 +138,7 @@ def read(probe: Probe, mean: Tensor, deviation: Tensor, held: Examples) -> Readi
     right = ((out[:, 3:] > 0) == (held.gripper > 0.5)).float().mean(0)
     x, y, z = error.median(0).values.tolist()
     middle = float(error.square().sum(1).sqrt().median())
-    gripper, command = (float(share) for share in right)
+    gripper, command = right.tolist()
     return Reading(middle, (x, y, z), gripper, command, len(out))
 
 

@@ -11,7 +11,7 @@ import torch
 from h2r_bench.policies.chunking import ChunkingAgent, Due
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.encoder_names import find_encoder
-from h2r_bench.policies.h2r.encoders import Sight, ToldVPMEncoder, VideoEncoder
+from h2r_bench.policies.h2r.encoders import Sight, ToldVPMEncoder, VideoEncoder, VPMEncoder
 from h2r_bench.policies.h2r.files import WeightsDamagedError
 from h2r_bench.policies.language import sentence_encoder
 
@@ -101,6 +101,33 @@ class H2RAgent(DecoderAgent):
     """The video prediction model imagines the robot's video; the action decoder reads it."""
 
     shipped = "h2r_compact"
+    imagined_steps: ClassVar[int] = 1
+    """Denoising steps of what is imagined for films: by default the one whose features the decoder reads."""
+
+    _latest: Due | None = None
+    _clip: UInt8Array | None = None
+
+    def predict_chunks(self, due: Due) -> Float32Array:
+        """New chunks (B, chunk, 7)."""
+        self._latest, self._clip = due, None
+        return super().predict_chunks(due)
+
+    def imagine(self, step: int) -> UInt8Array:
+        """The imagined robot view (H, W, 3) of `step`, from the clip that belongs to the newest chunk.
+
+        Of the first environment, where there are several. The noise is that of the chunk's own features.
+
+        Raises:
+            RuntimeError: nothing was predicted yet.
+        """
+        if self._latest is None:
+            raise RuntimeError("call predict before imagine")
+        due = self._latest.first(self._generator(int(self._latest.step[0])))
+        if self._clip is None:
+            encoder = self.heads[self.domain].encoder
+            assert isinstance(encoder, VPMEncoder), "the agent's own encoder"
+            self._clip = encoder.imagine(self.sight(due, encoder), self.imagined_steps)[0].numpy()
+        return self._clip[min(max(step - int(due.step[0]), 0), len(self._clip) - 1)]
 
 
 class VPPAgent(DecoderAgent):

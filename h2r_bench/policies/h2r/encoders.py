@@ -119,6 +119,10 @@ class VPMEncoder(VideoEncoder):
         """Features (B, F, C, h, w) of `sight`."""
         return self.vpm.features(sight.human, sight.robot, sight.generators)
 
+    def imagine(self, sight: Sight, steps: int) -> Tensor:
+        """The robot's clips (B, F, H, W, 3) uint8 that the model imagines in `steps` denoising steps."""
+        return self.vpm.generate(sight.human, sight.robot, sight.generators, steps)
+
     def save(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write the model."""
         self.vpm.save(folder, dtype)

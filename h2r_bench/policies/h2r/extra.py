@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from h2r_bench import extras
+
 if TYPE_CHECKING:
     from types import ModuleType
 
 
 def require_transformers() -> ModuleType:
-    """The module transformers. Raises ModuleNotFoundError with what to install."""
-    try:
+    """The module transformers. Raises MissingLibraryError with what to install."""
+    with extras.explained():
         import transformers
-    except ModuleNotFoundError as error:
-        raise ModuleNotFoundError("this needs transformers: pip install 'h2r-bench[paper]'") from error
     return transformers

@@ -18,7 +18,7 @@ from h2r_bench.policies.knn.gallery import Gallery
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from h2r_bench.types import Demonstration, Float32Array
+    from h2r_bench.types import Demonstration, Float32Array, UInt8Array
 
 RECORD = "knn.json"
 """Which agent acts, how images are compared, how many vote."""
@@ -86,6 +86,10 @@ class KNNAgent(ChunkingAgent):
         frames = self.inner.heads[self.inner.domain].encoder.frames
         clips = self.gallery.clips(due.memory[_ENTRY], due.step, frames)
         return self.inner.predict_chunks(replace(due, rows={**due.rows, "human_clip": clips}))
+
+    def imagine(self, step: int) -> UInt8Array:
+        """What the inner agent imagines of the robot (H, W, 3) at `step`, see `H2RAgent.imagine`."""
+        return self.inner.imagine(step)
 
 
 def frame_encoder(towers: Mapping[str, str] | None, folder: Path) -> FrameEncoder:

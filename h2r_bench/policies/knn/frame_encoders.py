@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
+from h2r_bench import extras
 from h2r_bench.policies.h2r.blocks import PointReader
 from h2r_bench.policies.h2r.config import from_json, to_json
 from h2r_bench.policies.h2r.extra import require_transformers
@@ -23,6 +21,11 @@ from h2r_bench.policies.h2r.files import load_weights, save_weights
 from h2r_bench.policies.h2r.image_encoder import DEVIATION, MEAN
 from h2r_bench.policies.h2r.normalizer import Normalizer
 from h2r_bench.policies.h2r.vae import to_unit
+
+with extras.explained():
+    import torch
+    from torch import Tensor, nn
+    from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -8,7 +8,6 @@ in flight. A target is thus never overrun: when the stream breaks off the arm st
 from __future__ import annotations
 
 import contextlib
-import math
 import socket
 import threading
 import time
@@ -19,11 +18,12 @@ from typing import Any
 import numpy as np
 
 from h2r_bench.envs.control import InverseKinematics, ToolPose
+from h2r_bench.envs.robot import MAX_JOINT_SPEED
 from h2r_bench.real.arms.base import ArmError, ArmState, Clock, Commanded, MissingExtraError, MonotonicClock
 from h2r_bench.real.arms.franka_hand import FrankaHand
 from h2r_bench.real.arms.mount import Mount
 from h2r_bench.registry import UnknownNameError
-from h2r_bench.types import FloatArray
+from h2r_bench.types import CONTROL_HZ, FloatArray
 
 COMMAND_PORT = 1337
 """Where a Franka listens for libfranka."""
@@ -50,10 +50,8 @@ JOINT_LIMITS = {
 """Franka's published joint limits [rad]. The kinematics know the Panda's; an FR3 keeps within both."""
 JOINT_MARGIN = 0.02
 """Distance kept from them [rad]."""
-MAX_JOINT_STEP = 0.6
-"""A target that asks a joint to turn further than this at once [rad] is a jump of the kinematics."""
 MAX_MISS = 0.005
-"""Inverse kinematics ending further off than this [m] has met a joint limit."""
+"""A tool that would leave the straight way to its target by more than this [m] stays."""
 
 
 @dataclass(frozen=True)
@@ -218,17 +216,20 @@ class FrankaArm:
         )
 
     def _solve(self, pose: ToolPose) -> FloatArray:
-        """Joint angles (7,) [rad] for a tool pose of the bench frame, the last ones if it has none near."""
+        """Joint angles (7,) [rad] for a tool pose of the bench frame, the last ones if it has none near.
+
+        As in the simulator no joint goes further than it can in a control step, so that a pose of another
+        posture of the arm is not jumped to. One that is then missed may still be reached in place alone.
+        """
         start = self._joints if self._joints is not None else np.asarray(self._read().q)
-        goal = self._mount.from_bench(pose)
-        self._kinematics.reset(start)
-        joints = self._kinematics.solve(goal)
-        miss = float(np.linalg.norm(self._kinematics.forward(joints).position - goal.position))
-        if miss > MAX_MISS:
-            return start
-        if (jump := float(np.abs(joints - start).max())) > MAX_JOINT_STEP:
-            raise ArmError(f"a joint would jump by {math.degrees(jump):.0f} degrees: move in smaller steps")
-        return joints
+        here, goal = self._kinematics.forward(start), self._mount.from_bench(pose)
+        for wanted in (goal, ToolPose(goal.position, here.rotvec)):
+            self._kinematics.reset(start)
+            joints = self._kinematics.solve(wanted, MAX_JOINT_SPEED / CONTROL_HZ)
+            place = self._kinematics.forward(joints).position
+            if _off_the_way(place, here.position, goal.position) <= MAX_MISS:
+                return joints
+        return start
 
     def _faults(self, state: Any) -> tuple[str, ...]:
         """What stops the arm from moving."""
@@ -237,6 +238,13 @@ class FrankaArm:
         if self._robot.has_errors:
             found.append(str(state.current_errors))
         return tuple(found)
+
+
+def _off_the_way(place: FloatArray, start: FloatArray, goal: FloatArray) -> float:
+    """How far `place` is from the straight line between `start` and `goal`, each (3,) [m]."""
+    way = goal - start
+    share = float(way @ (place - start)) / max(float(way @ way), 1e-12)
+    return float(np.linalg.norm(place - start - min(max(share, 0.0), 1.0) * way))
 
 
 def _joint_limits(model: str) -> tuple[FloatArray, FloatArray]:
