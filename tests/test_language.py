@@ -60,7 +60,7 @@ def test_towers_are_read_from_folders(tmp_path: Path, kind: str) -> None:
 
 
 def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(language, "MINILM_PACKAGE", "no_such_package")
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ModuleNotFoundError, match=r"h2r-bench\[language\]"):
         language.minilm_folder()
 

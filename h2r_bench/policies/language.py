@@ -12,13 +12,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-from torch.nn import functional as F
-
-from h2r_bench.extras import MissingLibraryError
+from h2r_bench.extras import MissingLibraryError, explained
 from h2r_bench.policies.h2r.extra import require_transformers
 from h2r_bench.types import decode_instruction
+
+with explained():
+    import torch
+    from torch import Tensor
+    from torch.nn import functional as F
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
