@@ -32,7 +32,7 @@ from h2r_bench.datasets.video import write_video
 from h2r_bench.metrics import Likeness, likeness
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.ruler import Ruler, load_ruler, off_by
-from h2r_bench.types import CONTROL_HZ, Episode, Float32Array, FloatArray, UInt8Array
+from h2r_bench.types import CONTROL_HZ, DEFAULT_IMAGE_SIZE, Episode, Float32Array, FloatArray, UInt8Array
 
 STAYS = "first frame stays"
 TRUTH = "true video"
@@ -59,7 +59,8 @@ class PredictConfig:
     weights: Path | None = None
     """Folder of a VPM or an agent, instead of the shipped one."""
     ruler: Path | None = None
-    """Run of a ruler (`train ruler`): also measure where the predictions show the gripper."""
+    """Run of a ruler (`train ruler`) that measures where the predictions show the gripper. One for 128x128
+    ships with the package; images of another size need their own."""
     out: Path = Path("runs/predict")
     """Folder of picture, film and figures."""
 
@@ -178,7 +179,7 @@ def predict(config: PredictConfig) -> dict[str, Figures]:
     from h2r_bench.envs.recording import record_episode
 
     model = load(config.weights)
-    ruler = load_ruler(config.ruler) if config.ruler else None
+    ruler = _ruler(config, model.config.image_size)
     found: list[dict[str, Measured]] = []
     seeds = range(config.seed, config.seed + config.episodes)
     for seed in track(seeds, "imagining", console=Console(stderr=True)):
@@ -192,6 +193,12 @@ def predict(config: PredictConfig) -> dict[str, Figures]:
     record |= {name: asdict(value) for name, value in figures.items()}
     (config.out / f"{config.task}_{config.seed}.json").write_text(json.dumps(record, indent=1) + "\n")
     return figures
+
+
+def _ruler(config: PredictConfig, image_size: tuple[int, int]) -> Ruler | None:
+    if config.ruler is not None:
+        return load_ruler(config.ruler)
+    return load_ruler() if image_size == DEFAULT_IMAGE_SIZE else None
 
 
 def load(weights: Path | None) -> VideoPredictionModel:

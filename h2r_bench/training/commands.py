@@ -20,7 +20,7 @@ from h2r_bench.training.hand import train_hand
 from h2r_bench.training.inputs import BASIC, domain_of, open_frames, preset
 from h2r_bench.training.knn import build_gallery
 from h2r_bench.training.loop import Loop
-from h2r_bench.training.pack import pack, pack_hand
+from h2r_bench.training.pack import pack, pack_hand, pack_ruler
 from h2r_bench.training.pack_policies import pack_policies
 from h2r_bench.training.record import finish_run, start_run
 from h2r_bench.training.scene import train_scene
@@ -142,12 +142,16 @@ class Pack:
     policy: tuple[Path, ...] = ()
     """Runs of Diffusion Policy, or of XSkill's second stage, each of another training domain, instead of
     decoders."""
+    ruler: Path | None = None
+    """Run of a ruler, which measures what is imagined, instead of an agent's parts."""
     execute: int = 8
     """Actions of a chunk that are executed before the next one is predicted."""
 
     def __post_init__(self) -> None:
-        if [bool(self.decoder), bool(self.policy), self.hand is not None].count(True) != 1:
-            raise ValueError("pack --decoder RUN..., pack --policy RUN..., or pack --hand RUN")
+        if [bool(each) for each in (self.decoder, self.policy, self.hand, self.ruler)].count(True) != 1:
+            raise ValueError(
+                "pack --decoder RUN..., --policy RUN..., --hand RUN, or --ruler RUN: one of them"
+            )
 
 
 def run_decoder(job: TrainDecoder, command: list[str]) -> None:
@@ -203,6 +207,8 @@ def run_pack(job: Pack, command: list[str]) -> None:
     """Write the weights of an agent."""
     if job.hand:
         names = pack_hand(job.hand, job.execute, job.out)
+    elif job.ruler:
+        names = pack_ruler(job.ruler, job.out)
     elif job.policy:
         names = pack_policies(job.policy, job.execute, job.out)
     else:

@@ -85,7 +85,8 @@ def pack(decoders: Sequence[Path], vpm: Path | None, execute: int, out: Path) ->
             kind.load(run.folder).save(place, torch.float16)
     runs = merged([run.runs for run in opened])
     facts = {"encoder": opened[0].encoder, "domains": domains, **facts_of(runs, execute)}
-    return seal(out, facts, runs, f"behind the video encoder `{opened[0].encoder}`", _pack_command(runs, out))
+    title = f"an agent behind the video encoder `{opened[0].encoder}`"
+    return seal(out, facts, runs, title, _pack_command(runs, out))
 
 
 def seal(out: Path, facts: dict[str, Any], runs: Runs, title: str, command: str) -> list[str]:
@@ -112,8 +113,20 @@ def pack_hand(regressor: Path, execute: int, out: Path) -> list[str]:
     runs = history(regressor)
     clear(out)
     HandRegressor.load(regressor).save(out, torch.float16)
-    title = "that reads the hand's pose from single frames"
+    title = "an agent that reads the hand's pose from single frames"
     return seal(out, facts_of(runs, execute), runs, title, _pack_command(runs, out))
+
+
+def pack_ruler(run: Path, out: Path) -> list[str]:
+    """The same for the run of a ruler, which acts in nothing and measures predictions."""
+    from h2r_bench.ruler import load_ruler, save_ruler
+
+    runs = history(run)
+    clear(out)
+    save_ruler(load_ruler(run), out, torch.float16)
+    facts = {key: value for key, value in facts_of(runs, 1).items() if key != "execute"}
+    title = "a ruler: it finds the tool centre in pictures of the robot"
+    return seal(out, facts, runs, title, f"python -m h2r_bench.train pack --ruler {run} --out {out}")
 
 
 def facts_of(runs: Runs, execute: int) -> dict[str, Any]:
@@ -165,7 +178,7 @@ def _readme(out: Path, runs: Runs, names: list[str], title: str, command: str) -
         for run in runs
     )
     commands = "\n".join([_collect(runs[-1]), *(run["command"] for run in runs), command])
-    return f"""# Weights of an agent {title}
+    return f"""# Weights of {title}
 
 Trained by the commands below on {runs[-1]["data"]["episodes"]} paired episodes of world
 version {runs[-1]["data"]["world"]} (data seed {runs[-1]["data"]["seed"]}). Floating values are float16.

@@ -35,8 +35,8 @@ class Kind:
 
 
 KINDS = (
-    Kind(DiffusionPolicyModel, None, "that is told the task: Diffusion Policy"),
-    Kind(XSkillModel, SkillEncoder, "that follows skills: XSkill"),
+    Kind(DiffusionPolicyModel, None, "an agent that is told the task: Diffusion Policy"),
+    Kind(XSkillModel, SkillEncoder, "an agent that follows skills: XSkill"),
 )
 
 
