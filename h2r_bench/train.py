@@ -1,4 +1,4 @@
-"""Train any learned part: `python -m h2r_bench.train vae|vpm|decoder|hand|scene|knn|probe|ruler|pack ...`.
+"""Train any learned part: `python -m h2r_bench.train vae|vpm|vpp|decoder|hand|pack|... ...`.
 
 Every run writes its resolved settings (`run.json`), its loss (`loss.jsonl`) and checkpoints into `--out`; the
 same command goes on where an interrupted run stopped.
@@ -11,7 +11,7 @@ import shlex
 import sys
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import tyro
@@ -22,7 +22,7 @@ if __name__ == "__main__":
     extras.leave_without("torch", "diffusers", "accelerate")
 
 from h2r_bench.datasets import EpisodeStore
-from h2r_bench.policies.h2r.config import FeatureConfig, Start, to_json
+from h2r_bench.policies.h2r.config import FeatureConfig, Start, VPMConfig, to_json
 from h2r_bench.policies.h2r.landing import Report
 from h2r_bench.policies.h2r.pretrained import PretrainedSources
 from h2r_bench.policies.h2r.untrained import untrained
@@ -43,6 +43,7 @@ from h2r_bench.training.commands import (
 from h2r_bench.training.held_out import held_out
 from h2r_bench.training.inputs import open_frames, preset
 from h2r_bench.training.loop import Loop, TrainingStoppedError
+from h2r_bench.training.policies import TrainDiffusionPolicy, TrainXSkill, run_diffusion_policy, run_xskill
 from h2r_bench.training.probe import probe_features
 from h2r_bench.training.record import finish_run, start_run
 from h2r_bench.training.ruler import train_ruler
@@ -98,6 +99,14 @@ class TrainVPM:
     objective: tyro.conf.OmitArgPrefixes[Objective] = field(default_factory=Objective)
     loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
+    told: ClassVar[bool] = False
+    """Whether the model is told the task in words; else it is shown a human."""
+
+    def sizes(self) -> VPMConfig:
+        """The model of stage 1. Raises UnknownNameError for a preset that is not there."""
+        config = preset(self.preset).vpm
+        return replace(config, image_size=self.image_size or config.image_size)
+
     def __post_init__(self) -> None:
         self.loop.check()
         if self.stage == 1 and sum(each is not None for each in (self.vae, self.sources.sd, self.init)) != 1:
@@ -111,6 +120,30 @@ class TrainVPM:
             raise ValueError("--image-encoder goes with --sd; other models embed their own latents")
         if (self.sources.motion and self.stage == 1) or (self.sources.sd and self.stage == 2):
             raise ValueError("--sd is for stage 1, --motion for stage 2")
+
+
+@dataclass(frozen=True)
+class TrainVPP(TrainVPM):
+    """The video model of Video Prediction Policy: as `vpm`, but told the task in words and shown no human.
+
+    Its decoder is trained by `decoder --encoder vpp`.
+    """
+
+    words: str | None = None
+    """Local folder or hub id of the sentence encoder, if not the preset's own (stage 1)."""
+
+    told: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.sources.image_encoder:
+            raise ValueError("vpp has no image encoder: cross-attention sees the words")
+
+    def sizes(self) -> VPMConfig:
+        """The model of stage 1."""
+        language = preset(self.preset).language
+        language = replace(language, source=self.words or language.source)
+        return replace(super().sizes(), clip=None, language=language)
 
 
 @dataclass(frozen=True)
@@ -163,7 +196,10 @@ class TrainRuler:
 Job = (
     Annotated[TrainVAE, tyro.conf.subcommand("vae")]
     | Annotated[TrainVPM, tyro.conf.subcommand("vpm")]
+    | Annotated[TrainVPP, tyro.conf.subcommand("vpp")]
     | Annotated[TrainDecoder, tyro.conf.subcommand("decoder")]
+    | Annotated[TrainDiffusionPolicy, tyro.conf.subcommand("diffusion_policy")]
+    | Annotated[TrainXSkill, tyro.conf.subcommand("xskill")]
     | Annotated[ProbeVPM, tyro.conf.subcommand("probe")]
     | Annotated[TrainRuler, tyro.conf.subcommand("ruler")]
     | Annotated[TrainHand, tyro.conf.subcommand("hand")]
@@ -195,20 +231,33 @@ def run_vpm(job: TrainVPM, command: list[str]) -> None:
 
 def _start_of(job: TrainVPM) -> tuple[VideoPredictionModel, Report | None]:
     """The model that `job` trains, and what landed in it from elsewhere."""
-    if job.init is not None and job.stage == 2:
-        return second_stage(job.init, job.train, job.loop, job.image_size, job.sources.motion)
     if job.init is not None:
-        return VideoPredictionModel.load(job.init), None
-    config = preset(job.preset).vpm
-    config = replace(config, image_size=job.image_size or config.image_size)
+        model, told = _going_on(job, job.init)
+        if (model.config.language is not None) != job.told:
+            raise ValueError(
+                f"{job.init} is a model of the other kind: vpm is shown a human, vpp is told the task"
+            )
+        return model, told
+    config = job.sizes()
     if job.vae is not None:
         return first_stage(config, job.vae, job.loop), None
     return first_stage_pretrained(config, job.sources, job.loop)
 
 
+def _going_on(job: TrainVPM, init: Path) -> tuple[VideoPredictionModel, Report | None]:
+    """The model of the run `init`, as it is or as the beginning of stage 2."""
+    if job.stage == 2:
+        return second_stage(init, job.train, job.loop, job.image_size, job.sources.motion)
+    return VideoPredictionModel.load(init), None
+
+
 def run_probe(job: ProbeVPM, command: list[str]) -> None:
     """Print what a probe reads from held-out features, and write it to `out`/probe.json."""
     vpm = VideoPredictionModel.load(job.vpm)
+    if vpm.config.language is not None:
+        raise ValueError(
+            f"{job.vpm} is told the task in words; the probe reads models that are shown a human"
+        )
     size = vpm.config.image_size
     if job.features != "trained":
         vpm, _ = untrained(vpm, seeing=job.features == "untrained_seeing", seed=job.seed)
@@ -247,7 +296,10 @@ def run_ruler(job: TrainRuler, command: list[str]) -> None:
 RUNNERS: dict[type, Any] = {
     TrainVAE: run_vae,
     TrainVPM: run_vpm,
+    TrainVPP: run_vpm,
     TrainDecoder: run_decoder,
+    TrainDiffusionPolicy: run_diffusion_policy,
+    TrainXSkill: run_xskill,
     ProbeVPM: run_probe,
     TrainRuler: run_ruler,
     TrainHand: run_hand,

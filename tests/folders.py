@@ -82,3 +82,43 @@ def stable_diffusion(folder: Path, **parts: Any) -> Path:
         module = parts[name] if name in parts else make()
         module.save_pretrained(folder / name)
     return folder
+
+
+def sentence_folder(folder: Path, kind: str) -> None:
+    """A sentence encoder of 12 dimensions in `folder`, as `minilm` or `clip`, and a tokenizer."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import (
+        BertConfig,
+        BertModel,
+        CLIPTextConfig,
+        CLIPTextModelWithProjection,
+        PreTrainedTokenizerFast,
+    )
+
+    words = {
+        word: number for number, word in enumerate(("[PAD]", "[UNK]", "<s>", "</s>", "push", "pull", "it"))
+    }
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<s> $A </s>", special_tokens=[("<s>", 2), ("</s>", 3)]
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        eos_token="</s>",
+        model_max_length=16,
+    ).save_pretrained(folder)
+    torch.manual_seed(3)
+    sizes = {
+        "vocab_size": len(words),
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+    }
+    if kind == "minilm":
+        BertModel(BertConfig(hidden_size=12, **sizes)).save_pretrained(folder)
+    else:
+        config = CLIPTextConfig(hidden_size=8, projection_dim=12, eos_token_id=3, bos_token_id=2, **sizes)
+        CLIPTextModelWithProjection(config).save_pretrained(folder)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from h2r_bench.envs.recording import record_episode
 from h2r_bench.policies.h2r.files import WeightsMissingError
 from h2r_bench.ruler import Ruler, load_ruler, off_by, tool_pixels
 from h2r_bench.training.frames import Frames
@@ -39,7 +40,7 @@ def marked(count: int) -> Frames:
         pictures,
         arrays,
         np.array([0, count]),
-        [{"task": "pick_place", "cue": "scene", "shift_cm": 0.0}],
+        [{"task": "pick_place", "cue": "scene", "instruction": "put it there"}],
     )
 
 
@@ -64,3 +65,9 @@ def test_a_heat_map_with_one_peak_is_that_place() -> None:
 def test_a_missing_ruler_is_named(tmp_path: Path) -> None:
     with pytest.raises(WeightsMissingError, match=r"ruler\.safetensors"):
         load_ruler(tmp_path)
+
+
+def test_the_shipped_ruler_finds_the_tool_in_frames_of_the_simulator() -> None:
+    episode = record_episode("pick_place", 5)
+    off = off_by(load_ruler(), np.asarray(episode.robot), episode.state)
+    assert np.median(off) < 1.0

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from tiny import TINY
 
 from h2r_bench import train
+from h2r_bench.datasets.lock import hold
 from h2r_bench.policies.h2r.agent import H2RAgent
 from h2r_bench.policies.h2r.config import PRESETS
 from h2r_bench.training.frames import MAX_LAG, load_frames
@@ -131,6 +132,14 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(tmp_path: Path)
     with pytest.raises(TrainingStoppedError, match="step 0"):
         trainer.run(lambda _: (torch.ones(1, 1),), "test")
     assert (tmp_path / "checkpoint" / "weights.safetensors").is_file()
+
+
+def test_two_trainings_in_one_folder_are_refused(tmp_path: Path, data: Path) -> None:
+    words = ("vae", "--preset", "tiny", "--data", data, "--out", tmp_path / "vae", "--steps", 1, "--cpu")
+    with hold(tmp_path / "vae"):
+        assert run(*words) == 2
+    assert not (tmp_path / "vae" / "checkpoint").exists()
+    assert run(*words) == 0
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from h2r_bench.policies.h2r.config import PRESETS
 from h2r_bench.policies.h2r.files import WeightsDamagedError
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.training.frames import load_frames
-from h2r_bench.types import Demonstration
+from h2r_bench.types import Demonstration, encode_instruction
 
 TASKS = ("push_pull", "writing_play")
 STEPS = 2
@@ -55,13 +55,29 @@ def run(*words: object) -> int:
         return int(wrong_arguments.code or 0)
 
 
+@pytest.fixture(scope="module")
+def vpp(vpm: Path, data: Path) -> Path:
+    """The run of a VPM that is told the task, of two steps."""
+    out = vpm.parent / "vpp"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(PRESETS, "tiny", TINY)
+        common = ("--data", data, "--preset", "tiny", "--steps", STEPS)
+        assert run("vpp", *common, "--out", out, "--vae", vpm.parent / "vae", "--clips", 2) == 0
+    return out
+
+
 def act(folder: Path, name: str, domain: str = "basic") -> np.ndarray:
     agent = AGENTS.get(name).load(folder)
     episode = make_episode(7)
     agent.reset(Demonstration(episode.human, 10.0, "", domain=domain), "", 0)
     clip = np.concatenate([episode.human] * 3)[:30]
     action: np.ndarray = agent.predict(
-        {"image": episode.robot[0], "state": episode.state[0], "human_clip": clip}
+        {
+            "image": episode.robot[0],
+            "state": episode.state[0],
+            "human_clip": clip,
+            "instruction": encode_instruction(episode.instruction),
+        }
     )[0]
     assert np.isfinite(action).all()
     return action
@@ -71,20 +87,24 @@ def act(folder: Path, name: str, domain: str = "basic") -> np.ndarray:
     ("encoder", "agent"),
     [
         ("vpm", "h2r"),
+        ("vpp", "vpp"),
         ("untrained", "h2r_no_pretrain"),
         ("untrained_seeing", "h2r_no_pretrain_seeing"),
         ("resnet18", "human_decoder"),
         ("time", "blind"),
     ],
 )
-def test_a_decoder_for_each_domain(tmp_path: Path, data: Path, vpm: Path, encoder: str, agent: str) -> None:
-    behind = ("--vpm", vpm) if encoder in ("vpm", "untrained", "untrained_seeing") else ()
+def test_a_decoder_for_each_domain(
+    tmp_path: Path, data: Path, vpm: Path, vpp: Path, encoder: str, agent: str
+) -> None:
+    source = vpp if encoder == "vpp" else vpm
+    behind = ("--vpm", source) if encoder in ("vpm", "vpp", "untrained", "untrained_seeing") else ()
     common = ("decoder", "--data", data, "--preset", "tiny", "--steps", STEPS, "--batch", 2, "--clips", 4)
     runs = [tmp_path / domain for domain in ("basic", "writing")]
     for out, task in zip(runs, TASKS, strict=True):
         assert run(*common, "--out", out, "--encoder", encoder, *behind, "--tasks", task) == 0
     packed = tmp_path / "packed"
-    mine = ("--vpm", vpm) if encoder == "vpm" else ()
+    mine = ("--vpm", source) if encoder in ("vpm", "vpp") else ()
     assert run("pack", "--decoder", *runs, *mine, "--out", packed, "--execute", 2) == 0
     manifest = json.loads((packed / "manifest.json").read_text())
     assert manifest["domains"] == {"basic": ".", "writing": "writing"}

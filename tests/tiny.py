@@ -1,4 +1,4 @@
-"""An H2R agent of sizes that train in a blink: 32x32 images, 8x8 latents, clips of 4 frames."""
+"""Agents of sizes that train in a blink: 32x32 images, 8x8 latents, clips of 4 frames."""
 
 from h2r_bench.policies.h2r.config import (
     BehaviorConfig,
@@ -8,6 +8,11 @@ from h2r_bench.policies.h2r.config import (
     VAEConfig,
     VPMConfig,
 )
+from h2r_bench.policies.rivals.chunk_unet import ChunkUNetConfig
+from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyConfig
+from h2r_bench.policies.rivals.skill_encoder import PrototypeConfig, SkillConfig
+from h2r_bench.policies.rivals.vision import VisionConfig
+from h2r_bench.policies.rivals.xskill import XSkillConfig, XSkillSizes
 
 TINY = H2RConfig(
     vpm=VPMConfig(
@@ -28,4 +33,22 @@ TINY = H2RConfig(
         chunk=4,
     ),
     execute=2,
+)
+
+TINY_VISION = VisionConfig((32, 32), (28, 28), channels=(8, 8), strides=(1, 1), points=4, groups=4)
+TINY_UNET = ChunkUNetConfig(channels=(8, 16), groups=4, time_width=8, chunk=4, sample_steps=2)
+TINY_DIFFUSION_POLICY = DiffusionPolicyConfig(vision=TINY_VISION, unet=TINY_UNET, word_width=4)
+TINY_XSKILL = XSkillSizes(
+    skills=SkillConfig(
+        image_size=(32, 32),
+        crop=(28, 28),
+        channels=(8, 8, 8),
+        width=16,
+        layers=1,
+        heads=2,
+        window=2,
+        stride=2,
+        prototypes=PrototypeConfig(count=6, near=1, far=3),
+    ),
+    policy=XSkillConfig(skill_width=16, longest=8, layers=1, heads=2, vision=TINY_VISION, unet=TINY_UNET),
 )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from episodes import make_episode
-from tiny import TINY
+from tiny import TINY, TINY_DIFFUSION_POLICY, TINY_XSKILL
 
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.agent import H2RAgent
@@ -23,6 +24,9 @@ from h2r_bench.policies.hand_tracker import HandConfig, HandRegressor
 from h2r_bench.policies.knn.agent import RECORD
 from h2r_bench.policies.knn.frame_encoders import SceneConfig, SceneReader
 from h2r_bench.policies.knn.gallery import write_gallery
+from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyModel
+from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
+from h2r_bench.policies.rivals.xskill import XSkillModel
 from h2r_bench.training.decoder import fitted_config
 
 SIZE = TINY.vpm.image_size
@@ -44,8 +48,11 @@ def seal(folder: Path, **facts: object) -> Path:
 def decoder_agent(encoder: str, folder: Path) -> Path:
     """A decoder with random weights behind the video encoder called `encoder`."""
     torch.manual_seed(0)
-    vpm = VideoPredictionModel(TINY.vpm, temporal=True)
-    torch.nn.init.normal_(vpm.behavior.projection.weight, std=0.1)
+    told = find_encoder(encoder).reads == ("image", "instruction")
+    config = replace(TINY.vpm, language=TINY.language) if told else TINY.vpm
+    vpm = VideoPredictionModel(config, temporal=True)
+    if not told:
+        torch.nn.init.normal_(vpm.behavior.projection.weight, std=0.1)
     run = folder.with_name(folder.name + "_vpm")
     vpm.save(run)
     seeing = find_encoder(encoder).create(TINY, Sources(vpm=run), 0)
@@ -58,6 +65,19 @@ def hand_tracker(folder: Path) -> Path:
     torch.manual_seed(0)
     HandRegressor(HandConfig(image_size=SIZE, width=16, points=2)).save(folder)
     return seal(folder)
+
+
+def diffusion_policy(folder: Path) -> Path:
+    torch.manual_seed(0)
+    DiffusionPolicyModel(TINY_DIFFUSION_POLICY).save(folder)
+    return seal(folder, domains={"basic": "."})
+
+
+def xskill(folder: Path) -> Path:
+    torch.manual_seed(0)
+    SkillEncoder(TINY_XSKILL.skills).save(folder)
+    XSkillModel(TINY_XSKILL.policy).save(folder)
+    return seal(folder, domains={"basic": "."})
 
 
 def knn(folder: Path) -> Path:
@@ -80,5 +100,8 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "h2r_no_pretrain_seeing": partial(decoder_agent, "untrained_seeing"),
     "human_decoder": partial(decoder_agent, "resnet18"),
     "blind": partial(decoder_agent, "time"),
+    "vpp": partial(decoder_agent, "vpp"),
+    "diffusion_policy": diffusion_policy,
+    "xskill": xskill,
     "hand_tracker": hand_tracker,
 }

@@ -112,6 +112,18 @@ def registered() -> Registry[AgentSpec]:
             "h2r_bench.policies.h2r.agent:HumanDecoderAgent",
             "h2r's decoder on ResNet18 features of the human video",
         ),
+        "diffusion_policy": (
+            "h2r_bench.policies.rivals.diffusion_policy:DiffusionPolicyAgent",
+            "Diffusion Policy: robot image, state and the task in words; no video",
+        ),
+        "xskill": (
+            "h2r_bench.policies.rivals.xskill_agent:XSkillAgent",
+            "XSkill: skills that human and robot share, from videos that are not paired",
+        ),
+        "vpp": (
+            "h2r_bench.policies.h2r.agent:VPPAgent",
+            "Video Prediction Policy: h2r's parts told the task in words; no human video",
+        ),
         "blind": ("h2r_bench.policies.h2r.agent:BlindAgent", "h2r's decoder without any video"),
         "hand_tracker": (
             "h2r_bench.policies.hand_tracker:HandTrackerAgent",

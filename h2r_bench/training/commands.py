@@ -20,11 +20,12 @@ from h2r_bench.training.hand import train_hand
 from h2r_bench.training.inputs import BASIC, domain_of, open_frames, preset
 from h2r_bench.training.knn import build_gallery
 from h2r_bench.training.loop import Loop
-from h2r_bench.training.pack import pack, pack_hand
+from h2r_bench.training.pack import pack, pack_hand, pack_ruler
+from h2r_bench.training.pack_policies import pack_policies
 from h2r_bench.training.record import finish_run, start_run
 from h2r_bench.training.scene import train_scene
 
-EncoderName = Literal["vpm", "untrained", "untrained_seeing", "resnet18", "time"]
+EncoderName = Literal["vpm", "vpp", "untrained", "untrained_seeing", "resnet18", "time"]
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,12 @@ class TrainDecoder:
     out: Path
     """Folder of this run."""
     encoder: EncoderName = "vpm"
-    """What turns the human's video into features: the trained VPM (`h2r`), the VPM at its initial parameters
-    without or with a view of the human (`h2r_no_pretrain`), ResNet18 (`human_decoder`), or the time alone
-    (`blind`)."""
+    """What turns the human's video into features: the trained VPM (`h2r`), one that is told the task instead
+    (`vpp`), the VPM at its initial parameters without or with a view of the human (`h2r_no_pretrain`),
+    ResNet18 (`human_decoder`), or the time alone (`blind`)."""
     vpm: Path | None = None
-    """Run of the VPM: the encoder, or whose sizes and VAE an untrained one takes over."""
+    """Run of the VPM, made by `vpm` or `vpp`: the encoder, or whose sizes and VAE an untrained one takes
+    over."""
     imagenet: str | None = None
     """Folder or hub id of the ResNet18 to start from; without it the weights are random."""
     tasks: tuple[str, ...] = BASIC
@@ -137,12 +139,19 @@ class Pack:
     """Run of the VPM, where that is the encoder."""
     hand: Path | None = None
     """Run of a hand tracker, instead of decoders."""
+    policy: tuple[Path, ...] = ()
+    """Runs of Diffusion Policy, or of XSkill's second stage, each of another training domain, instead of
+    decoders."""
+    ruler: Path | None = None
+    """Run of a ruler, which measures what is imagined, instead of an agent's parts."""
     execute: int = 8
     """Actions of a chunk that are executed before the next one is predicted."""
 
     def __post_init__(self) -> None:
-        if bool(self.decoder) == (self.hand is not None):
-            raise ValueError("pack --decoder RUN..., or pack --hand RUN")
+        if [bool(each) for each in (self.decoder, self.policy, self.hand, self.ruler)].count(True) != 1:
+            raise ValueError(
+                "pack --decoder RUN..., --policy RUN..., --hand RUN, or --ruler RUN: one of them"
+            )
 
 
 def run_decoder(job: TrainDecoder, command: list[str]) -> None:
@@ -198,6 +207,10 @@ def run_pack(job: Pack, command: list[str]) -> None:
     """Write the weights of an agent."""
     if job.hand:
         names = pack_hand(job.hand, job.execute, job.out)
+    elif job.ruler:
+        names = pack_ruler(job.ruler, job.out)
+    elif job.policy:
+        names = pack_policies(job.policy, job.execute, job.out)
     else:
         names = pack(job.decoder, job.vpm, job.execute, job.out)
     print(f"{len(names)} files in {job.out}")

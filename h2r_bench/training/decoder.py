@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.encoders import Sight, VideoEncoder
 from h2r_bench.training.cache import filled
-from h2r_bench.training.frames import Clips
+from h2r_bench.training.frames import MAX_LAG, Clips
 from h2r_bench.training.loop import Batch, Draw, Loop, Trainer
 
 if TYPE_CHECKING:
@@ -95,6 +95,7 @@ class JointLoss(nn.Module):
         self,
         human: Tensor,
         robot: Tensor,
+        instruction: Tensor,
         step: Tensor,
         state: Tensor,
         actions: Tensor,
@@ -102,7 +103,7 @@ class JointLoss(nn.Module):
         generator: torch.Generator,
     ) -> Tensor:
         """What `Sight` holds, then states (B, 10) and actions (B, chunk, 10), both normalised."""
-        features = self.encoder(Sight(human, robot, step, []))
+        features = self.encoder(Sight(human, robot, instruction, step, []))
         out: Tensor = self.loss(features, state, actions, generator=generator)
         return out
 
@@ -111,9 +112,8 @@ def make_examples(
     encoder: VideoEncoder, decoder: ActionDecoder, frames: Frames, count: int, seed: int, out: Path
 ) -> Examples:
     """Draw `count` clips and compute their features, kept in `out/features.npy`."""
-    parts = [frames.clips(np.random.default_rng((seed, row)), 1, encoder.frames) for row in range(count)]
-    drawn = Clips(
-        *(np.concatenate([getattr(part, key) for part in parts]) for key in ("human", "robot", "reference"))
+    drawn = Clips.joined(
+        [draw_clips(encoder, frames, np.random.default_rng((seed, row)), 1) for row in range(count)]
     )
 
     @torch.no_grad()
@@ -121,8 +121,8 @@ def make_examples(
         noise = [
             torch.Generator().manual_seed(seed * 1_000_003 + row) for row in range(rows.start, rows.stop)
         ]
-        some = Clips(drawn.human[rows], drawn.robot[rows], drawn.reference[rows])
-        features = encoder(Sight(*look(encoder, frames, some), noise))
+        human, robot, words, step = look(encoder, frames, drawn[rows])
+        features = encoder(Sight(human, robot, words, step, noise))
         return features[:, : decoder.config.frames].numpy().astype(np.float16)
 
     out.mkdir(parents=True, exist_ok=True)
@@ -131,14 +131,20 @@ def make_examples(
     return Examples(features, *labels(decoder, frames, drawn))
 
 
-def look(encoder: VideoEncoder, frames: Frames, drawn: Clips) -> tuple[Tensor, Tensor, Tensor]:
-    """Human clips, robot images and steps of `drawn`; without images for an encoder that looks at none."""
+def draw_clips(encoder: VideoEncoder, frames: Frames, rng: np.random.Generator, count: int) -> Clips:
+    """`count` clips as `encoder` takes them."""
+    return frames.clips(rng, count, max(1, encoder.frames), max_lag=MAX_LAG if encoder.lags else 0)
+
+
+def look(encoder: VideoEncoder, frames: Frames, drawn: Clips) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Human clips, robot images, instructions and steps of `drawn`; empty what the encoder does not read."""
     robot = drawn.reference if "image" in encoder.reads else drawn.reference[:0]
     start = drawn.human[:, 0]
     human = drawn.human if "human_clip" in encoder.reads else drawn.human[:, :0]
     return (
         torch.from_numpy(frames.human[human]),
         torch.from_numpy(frames.robot[robot]),
+        torch.from_numpy(frames.instructions(drawn.reference)),
         torch.from_numpy(frames.steps(start)),
     )
 
@@ -190,7 +196,7 @@ def _drawing_examples(examples: Examples, recipe: Recipe) -> Draw:
 
 def _drawing_clips(encoder: VideoEncoder, decoder: ActionDecoder, frames: Frames, recipe: Recipe) -> Draw:
     def draw(rng: np.random.Generator) -> Batch:
-        drawn = frames.clips(rng, recipe.batch, max(1, encoder.frames))
+        drawn = draw_clips(encoder, frames, rng, recipe.batch)
         return (*look(encoder, frames, drawn), *labels(decoder, frames, drawn))
 
     return draw

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from h2r_bench.datasets import DatasetError, EpisodeStore
 from h2r_bench.training.pictures import Pictures, write_pictures
+from h2r_bench.types import encode_instruction
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +41,17 @@ class Clips:
     """Shape (B, F): the robot's frames at the same moments of the script."""
     reference: Int
     """Shape (B,): the robot's frame when the clip begins, up to `MAX_LAG` steps late."""
+    ahead: Int
+    """Shape (B, F): how many steps after the clip's beginning each frame lies."""
+
+    def __getitem__(self, rows: slice) -> Clips:
+        """Some of the clips."""
+        return Clips(*(getattr(self, each.name)[rows] for each in fields(self)))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Clips]) -> Clips:
+        """All clips of `parts`."""
+        return cls(*(np.concatenate([getattr(part, each.name) for part in parts]) for each in fields(cls)))
 
 
 class Frames:
@@ -70,6 +83,7 @@ class Frames:
         """Length episodes: the task of each."""
         self.cues = tuple(str(each["cue"]) for each in facts)
         """Length episodes: who said what to do, `scene` or `video`."""
+        self._instructions = np.stack([encode_instruction(str(each["instruction"])) for each in facts])
         self.chosen: Int = np.arange(len(self.state))
         """Indices of the frames that clips are drawn from; all, unless `only` was called."""
         self._episode = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
@@ -77,19 +91,27 @@ class Frames:
     def __len__(self) -> int:
         return len(self.state)
 
-    def clips(self, rng: np.random.Generator, count: int, frames: int, span: int | None = None) -> Clips:
+    def clips(
+        self,
+        rng: np.random.Generator,
+        count: int,
+        frames: int,
+        span: int | None = None,
+        max_lag: int = MAX_LAG,
+    ) -> Clips:
         """Draw `count` clips of `frames` frames: consecutive, or any of the next `span` (stage one).
 
-        Beyond the end of an episode its last frame repeats, as in an observation.
+        Beyond the end of an episode its last frame repeats, as in an observation. The robot's reference frame
+        is up to `max_lag` steps late.
         """
         start = self.chosen[rng.integers(len(self.chosen), size=count)]
-        offsets = np.broadcast_to(np.arange(frames), (count, frames))
+        offsets = np.tile(np.arange(frames), (count, 1))
         if span:
             offsets = rng.integers(span, size=(count, frames))
         first, last = self._bounds(start)
         human = np.minimum(start[:, None] + offsets, last[:, None])
-        reference = np.maximum(self.robot_of_human[start] - rng.integers(MAX_LAG + 1, size=count), first)
-        return Clips(human, self.robot_of_human[human], reference)
+        reference = np.maximum(self.robot_of_human[start] - rng.integers(max_lag + 1, size=count), first)
+        return Clips(human, self.robot_of_human[human], reference, offsets)
 
     def only(self, tasks: Sequence[str]) -> None:
         """From now on draw from episodes of `tasks` alone. Raises DatasetError when there are none."""
@@ -98,18 +120,37 @@ class Frames:
             there = ", ".join(sorted(set(self.tasks)))
             raise DatasetError(f"the dataset has no episodes of {', '.join(tasks)}, only of {there}")
         self.chosen = np.flatnonzero(inside[self._episode])
+        self.__dict__.pop("episodes", None)
 
     def episodes_with_cue(self, cue: str) -> Int:
         """Numbers of the chosen episodes with `cue`. Raises DatasetError when there are none."""
-        chosen = np.unique(self._episode[self.chosen])
-        found: Int = chosen[np.isin(np.array(self.cues)[chosen], [cue])]
+        found: Int = self.episodes[np.isin(np.array(self.cues)[self.episodes], [cue])]
         if not len(found):
             raise DatasetError(f"none of the episodes has the cue {cue}")
         return found
 
+    @cached_property
+    def episodes(self) -> Int:
+        """Numbers of the episodes that are drawn from."""
+        return np.unique(self._episode[self.chosen])
+
+    def instructions(self, index: Int) -> UInt8Array:
+        """The tasks of frames `index` (B,) in words, as observed: shape (B, 128)."""
+        codes: UInt8Array = self._instructions[self._episode[index]]
+        return codes
+
+    def episode_of(self, index: Int) -> Int:
+        """Numbers of the episodes that frames `index` belong to."""
+        episode: Int = self._episode[index]
+        return episode
+
     def steps(self, index: Int) -> Int:
         """Control steps of frames `index` (B,) since their episodes began."""
         return index - self._bounds(index)[0]
+
+    def later(self, index: Int, steps: int) -> Int:
+        """The frames `steps` after frames `index` (B,), or the last ones of their episodes."""
+        return np.minimum(index + steps, self._bounds(index)[1])
 
     def actions_after(self, robot: Int, chunk: int) -> Float32Array:
         """The actions (B, chunk, 7) from robot frames `robot` (B,) on, an episode's last one repeated."""

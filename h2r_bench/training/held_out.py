@@ -37,5 +37,7 @@ def frames_of(episodes: Iterable[Episode]) -> Frames:
         np.concatenate([getattr(episode, name) for episode in found]) for name in ("human", "robot")
     )
     starts = np.concatenate([[0], np.cumsum([len(episode) for episode in found])])
-    facts = [{"task": episode.task, "cue": episode.cue} for episode in found]
+    facts = [
+        {"task": episode.task, "cue": episode.cue, "instruction": episode.instruction} for episode in found
+    ]
     return Frames(human, robot, arrays, starts.astype(np.int64), facts)

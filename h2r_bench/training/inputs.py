@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 from rich.progress import Progress
@@ -12,18 +12,25 @@ from h2r_bench.registry import UnknownNameError
 from h2r_bench.training.frames import Frames, load_frames
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+P = TypeVar("P")
 
 BASIC = ("push_pull", "pick_place", "rotation")
 """The seen basic tasks: all that the paper's action decoder is trained on."""
 
 
 def preset(name: str) -> H2RConfig:
-    """The sizes of preset `name`. Raises UnknownNameError."""
-    if name not in PRESETS:
-        raise UnknownNameError("preset", name, list(PRESETS))
-    return PRESETS[name]
+    """The sizes of `h2r`'s preset `name`. Raises UnknownNameError."""
+    return preset_of(PRESETS, name)
+
+
+def preset_of(presets: Mapping[str, P], name: str) -> P:
+    """The preset called `name`. Raises UnknownNameError."""
+    if name not in presets:
+        raise UnknownNameError("preset", name, list(presets))
+    return presets[name]
 
 
 def open_frames(data: Path, image_size: tuple[int, int], tasks: Sequence[str] = ()) -> Frames:

@@ -16,6 +16,7 @@ import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -29,6 +30,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from h2r_bench import extras
+from h2r_bench.datasets.lock import hold
 from h2r_bench.training.board import Board
 from h2r_bench.training.muon import Muon
 from h2r_bench.types import UInt8Array
@@ -106,6 +108,8 @@ class Trainer:
         self.ema = {name: p.detach().clone() for name, p in self.trained.items()}
         self.step = 0
         self.seconds = 0.0
+        self.samples = 0
+        """Rows of the batches of all steps so far, in all processes: images, clips, or pairs."""
         self.waited = 0.0
         """Time that steps waited for their batch [s]."""
         self.main = True
@@ -113,9 +117,16 @@ class Trainer:
         self._lr = 0.0
 
     def run(self, draw: Draw, title: str, sample: Sample | None = None) -> None:
-        """Step until the budget is spent. The next batch is drawn while a step computes."""
+        """Step until the budget is spent. The next batch is drawn while a step computes.
+
+        Raises DatasetError while another process trains in the same folder.
+        """
         self._resume()
         self._prepare()
+        with hold(self.out) if self.main else nullcontext():
+            self._run(draw, title, sample)
+
+    def _run(self, draw: Draw, title: str, sample: Sample | None) -> None:
         self.loss.train()
         board = Board(self.out, self.main)
         before, saved = time.monotonic() - self.seconds, self.seconds
@@ -199,6 +210,7 @@ class Trainer:
                 group["lr"] = group["highest"] * self._pace()
             stepper.step()
         self.step += 1
+        self.samples += len(batch[0]) * self.accelerator.num_processes
         self._update_ema()
         return value
 
@@ -237,7 +249,12 @@ class Trainer:
         tensors |= {f"buffer.{name}": b.contiguous() for name, b in self.loss.named_buffers()}
         save_file(tensors, staged / "weights.safetensors")
         torch.save([each.state_dict() for each in self.optimizers], staged / "optimizer.pt")
-        progress = {"step": self.step, "seconds": self.seconds, "waited": self.waited}
+        progress = {
+            "step": self.step,
+            "samples": self.samples,
+            "seconds": self.seconds,
+            "waited": self.waited,
+        }
         (staged / "progress.json").write_text(json.dumps(progress))
         if self.checkpoint.exists():
             self.checkpoint.rename(old)
@@ -261,6 +278,7 @@ class Trainer:
         progress = json.loads((found / "progress.json").read_text())
         self.step, self.seconds = int(progress["step"]), float(progress["seconds"])
         self.waited = float(progress["waited"])
+        self.samples = int(progress.get("samples", 0))
 
     def _log(self) -> TextIO:
         """The loss log, open at its end, without lines beyond the checkpoint."""

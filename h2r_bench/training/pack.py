@@ -73,7 +73,7 @@ def pack(decoders: Sequence[Path], vpm: Path | None, execute: int, out: Path) ->
     chunk = min(decoder.config.chunk for decoder in loaded)
     if not 1 <= execute <= chunk:
         raise ValueError(f"--execute is between 1 and the chunk of {chunk} actions, got {execute}")
-    _clear(out)
+    clear(out)
     domains = {run.domain: "." if run is opened[0] else run.domain for run in opened}
     kind = find_encoder(opened[0].encoder)
     if not kind.trained_with_decoder:
@@ -83,18 +83,19 @@ def pack(decoders: Sequence[Path], vpm: Path | None, execute: int, out: Path) ->
         decoder.save(place, torch.float16)
         if kind.trained_with_decoder:
             kind.load(run.folder).save(place, torch.float16)
-    runs = _merged(opened)
-    facts = {"encoder": opened[0].encoder, "domains": domains, **_facts(runs, execute)}
-    return seal(out, facts, runs, f"behind the video encoder `{opened[0].encoder}`")
+    runs = merged([run.runs for run in opened])
+    facts = {"encoder": opened[0].encoder, "domains": domains, **facts_of(runs, execute)}
+    title = f"an agent behind the video encoder `{opened[0].encoder}`"
+    return seal(out, facts, runs, title, _pack_command(runs, out))
 
 
-def seal(out: Path, facts: dict[str, Any], runs: Runs, title: str) -> list[str]:
-    """Write manifest and README for all that lies in `out`; returns the names of its files."""
+def seal(out: Path, facts: dict[str, Any], runs: Runs, title: str, command: str) -> list[str]:
+    """Write manifest and README for all that lies in `out`, packed by `command`; returns its files' names."""
     files = (path for path in out.rglob("*") if path.suffix in (".json", ".safetensors"))
     names = sorted(str(path.relative_to(out)) for path in files if path.name != MANIFEST)
     check_sizes(out, names)
     write_manifest(out, facts, names)
-    (out / "README.md").write_text(_readme(out, runs, names, title))
+    (out / "README.md").write_text(_readme(out, runs, names, title, command))
     return names
 
 
@@ -110,12 +111,26 @@ def pack_hand(regressor: Path, execute: int, out: Path) -> list[str]:
     from h2r_bench.policies.hand_tracker import HandRegressor
 
     runs = history(regressor)
-    _clear(out)
+    clear(out)
     HandRegressor.load(regressor).save(out, torch.float16)
-    return seal(out, _facts(runs, execute), runs, "that reads the hand's pose from single frames")
+    title = "an agent that reads the hand's pose from single frames"
+    return seal(out, facts_of(runs, execute), runs, title, _pack_command(runs, out))
 
 
-def _facts(runs: Runs, execute: int) -> dict[str, Any]:
+def pack_ruler(run: Path, out: Path) -> list[str]:
+    """The same for the run of a ruler, which acts in nothing and measures predictions."""
+    from h2r_bench.ruler import load_ruler, save_ruler
+
+    runs = history(run)
+    clear(out)
+    save_ruler(load_ruler(run), out, torch.float16)
+    facts = {key: value for key, value in facts_of(runs, 1).items() if key != "execute"}
+    title = "a ruler: it finds the tool centre in pictures of the robot"
+    return seal(out, facts, runs, title, f"python -m h2r_bench.train pack --ruler {run} --out {out}")
+
+
+def facts_of(runs: Runs, execute: int) -> dict[str, Any]:
+    """What a manifest says of how the weights came about."""
     data = runs[-1]["data"]
     return {"execute": execute, "world": data["world"], "data": data, "runs": runs}
 
@@ -141,26 +156,29 @@ def _settings(runs: Runs) -> list[Any]:
     return [(run["config"], run["data"], run.get("steps")) for run in runs]
 
 
-def _clear(out: Path) -> None:
+def clear(out: Path) -> None:
     """Remove what an older manifest lists."""
     if (out / MANIFEST).is_file():
         for name in json.loads((out / MANIFEST).read_text())["files"]:
             (out / name).unlink(missing_ok=True)
 
 
-def _merged(opened: Sequence[DecoderRun]) -> Runs:
+def merged(histories: Sequence[Runs]) -> Runs:
     """All runs, each once, oldest first."""
     runs: Runs = []
-    for run in opened:
-        runs += [each for each in run.runs if each not in runs]
+    for each in histories:
+        runs += [run for run in each if run not in runs]
     return runs
 
 
-def _readme(out: Path, runs: Runs, names: list[str], title: str) -> str:
+def _readme(out: Path, runs: Runs, names: list[str], title: str, command: str) -> str:
     sizes = "\n".join(f"| `{name}` | {(out / name).stat().st_size / 1e6:.1f} MB |" for name in names)
-    took = "\n".join(f"| `{run['config']['out']}` | {run['steps']} | {run['minutes']:.1f} |" for run in runs)
-    commands = "\n".join([_collect(runs[-1]), *(run["command"] for run in runs), _pack_command(runs, out)])
-    return f"""# Weights of an agent {title}
+    took = "\n".join(
+        f"| `{run['config']['out']}` | {run['steps']} | {run.get('samples', '')} | {run['minutes']:.1f} |"
+        for run in runs
+    )
+    commands = "\n".join([_collect(runs[-1]), *(run["command"] for run in runs), command])
+    return f"""# Weights of {title}
 
 Trained by the commands below on {runs[-1]["data"]["episodes"]} paired episodes of world
 version {runs[-1]["data"]["world"]} (data seed {runs[-1]["data"]["seed"]}). Floating values are float16.
@@ -170,8 +188,8 @@ version {runs[-1]["data"]["world"]} (data seed {runs[-1]["data"]["seed"]}). Floa
 {commands}
 ```
 
-| run | steps | minutes |
-|---|---|---|
+| run | steps | samples | minutes |
+|---|---|---|---|
 {took}
 
 | file | size |
@@ -196,6 +214,8 @@ def _pack_command(runs: Runs, out: Path) -> str:
     decoders = [config for config in configs if "encoder" in config]
     if not decoders:
         return f"python -m h2r_bench.train pack --hand {configs[-1]['out']} --out {out}"
-    vpm = next((f" --vpm {config['vpm']}" for config in decoders if config["encoder"] == "vpm"), "")
+    vpm = next(
+        (f" --vpm {config['vpm']}" for config in decoders if find_encoder(config["encoder"]).own_run), ""
+    )
     folders = " ".join(config["out"] for config in decoders)
     return f"python -m h2r_bench.train pack{vpm} --decoder {folders} --out {out}"

@@ -45,6 +45,7 @@ def finish_run(out: Path) -> None:
     record = json.loads((out / RUN).read_text())
     progress = json.loads((out / "checkpoint" / "progress.json").read_text())
     record["steps"] = progress["step"]
+    record["samples"] = progress["samples"]
     record["minutes"] = round(progress["seconds"] / 60, 2)
     record["made_with"] = {"torch": torch.__version__, "python": platform.python_version()}
     (out / RUN).write_text(json.dumps(record, indent=1) + "\n")
@@ -71,6 +72,7 @@ def _check_same(out: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> None
 
 
 def _fixed(value: Any) -> Any:
-    return (
-        {key: each for key, each in value.items() if key not in BUDGET} if isinstance(value, dict) else value
-    )
+    """`value` without budgets, and without what is not set: an option that is new changes no earlier run."""
+    if not isinstance(value, dict):
+        return value
+    return {key: _fixed(each) for key, each in value.items() if key not in BUDGET and each is not None}

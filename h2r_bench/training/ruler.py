@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,9 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from h2r_bench.policies.h2r.files import save_weights
 from h2r_bench.policies.h2r.vae import to_unit
-from h2r_bench.ruler import NAME, Ruler, tool_pixels
+from h2r_bench.ruler import NAME, Ruler, save_ruler, tool_pixels
 from h2r_bench.training.loop import Batch, Loop, Trainer
 
 if TYPE_CHECKING:
@@ -44,6 +42,5 @@ def train_ruler(frames: Frames, image_size: tuple[int, int], loop: Loop, batch: 
         return torch.from_numpy(frames.robot[rows]), torch.from_numpy(pixels)
 
     Trainer(RulerLoss(ruler), loop, out).run(draw, NAME)
-    save_weights(ruler, out / f"{NAME}.safetensors")
-    (out / f"{NAME}.json").write_text(json.dumps({"width": ruler.width}) + "\n")
+    save_ruler(ruler, out)
     return ruler.eval()

@@ -14,10 +14,11 @@ from h2r_bench.policies.h2r.pretrained import from_stable_diffusion, with_motion
 from h2r_bench.policies.h2r.unets import temporal_names
 from h2r_bench.policies.h2r.vae import to_unit
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
+from h2r_bench.policies.h2r.words import guide
 from h2r_bench.training.board import sheet
 from h2r_bench.training.cache import Kept
 from h2r_bench.training.focus import focus_map
-from h2r_bench.training.frames import CACHE
+from h2r_bench.training.frames import CACHE, MAX_LAG
 from h2r_bench.training.loop import Batch, Loop, Trainer
 from h2r_bench.training.vae import load_vae
 from h2r_bench.types import UInt8Array
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from h2r_bench.policies.h2r.config import VPMConfig
     from h2r_bench.policies.h2r.landing import Report
     from h2r_bench.policies.h2r.pretrained import PretrainedSources
-    from h2r_bench.training.frames import Frames
+    from h2r_bench.training.frames import Clips, Frames
 
 Train = Literal["temporal", "all"]
 
@@ -66,7 +67,7 @@ class VPMLoss(nn.Module):
 
     def forward(
         self,
-        human: Tensor,
+        guide: Tensor,
         robot: Tensor,
         reference: Tensor,
         target: Tensor,
@@ -74,12 +75,12 @@ class VPMLoss(nn.Module):
         *,
         generator: torch.Generator,
     ) -> Tensor:
-        """Human frames (B, F, H, W, 3) and robot frame (B, H, W, 3), uint8; its latents, those wanted; and
-        where it matters most (B, F, h, w).
+        """What the model follows, robot frame (B, H, W, 3) uint8; its latents, those wanted; and where it
+        matters most (B, F, h, w).
         """
         weights = self.objective
         return self.model.loss(
-            human,
+            guide,
             robot,
             reference,
             target,
@@ -141,12 +142,13 @@ def train_vpm(
     """Train `model` on clips of `frames` and write it into `out`."""
     latents = cached_latents(model, data, frames)
     span = None if model.temporal else model.config.frames
+    lag = MAX_LAG if model.config.language is None else 0
     cells = model.config.latent_shape[1:]
 
     def draw(rng: np.random.Generator) -> Batch:
-        drawn = frames.clips(rng, objective.clips, objective.frames, span)
+        drawn = frames.clips(rng, objective.clips, objective.frames, span, lag)
         return (
-            torch.from_numpy(frames.human[drawn.human]),
+            guide_of(model, frames, drawn),
             torch.from_numpy(frames.robot[drawn.reference]),
             torch.from_numpy(latents[drawn.reference]).float(),
             torch.from_numpy(latents[drawn.robot]).float(),
@@ -154,20 +156,26 @@ def train_vpm(
         )
 
     def sample() -> dict[str, UInt8Array]:
-        drawn = frames.clips(np.random.default_rng(loop.seed), 1, model.config.frames)
-        human, robot = (
-            torch.from_numpy(video[index])
-            for video, index in ((frames.human, drawn.human), (frames.robot, drawn.reference))
-        )
+        drawn = frames.clips(np.random.default_rng(loop.seed), 1, model.config.frames, max_lag=lag)
+        followed, robot = guide_of(model, frames, drawn), torch.from_numpy(frames.robot[drawn.reference])
         device = next(model.parameters()).device
-        made = model.generate(human.to(device), robot.to(device), torch.Generator().manual_seed(0), steps=1)
-        clips = (human[0].numpy(), frames.robot[drawn.robot[0]], made[0].cpu().numpy())
+        noise = torch.Generator().manual_seed(0)
+        made = model.generate(followed.to(device), robot.to(device), noise, steps=1)
+        clips = (frames.human[drawn.human[0]], frames.robot[drawn.robot[0]], made[0].cpu().numpy())
         return {"human, robot, imagined in one step": sheet(*(clip[::4] for clip in clips))}
 
     title = f"vpm stage {2 if model.temporal else 1}"
     Trainer(VPMLoss(model, objective), loop, out).run(draw, title, sample)
     model.save(out)
     return model
+
+
+def guide_of(model: VideoPredictionModel, frames: Frames, drawn: Clips) -> Tensor:
+    """What `model` follows in the clips `drawn`: the human's frames, or the task's words."""
+    language = model.config.language
+    if language is None:
+        return torch.from_numpy(frames.human[drawn.human])
+    return guide(language, frames.instructions(drawn.reference), drawn.ahead)
 
 
 def cached_latents(model: VideoPredictionModel, data: Path, frames: Frames) -> Kept:

@@ -11,8 +11,9 @@ import torch
 from h2r_bench.policies.chunking import ChunkingAgent, Due
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.encoder_names import find_encoder
-from h2r_bench.policies.h2r.encoders import Sight, VideoEncoder, VPMEncoder
+from h2r_bench.policies.h2r.encoders import Sight, ToldVPMEncoder, VideoEncoder, VPMEncoder
 from h2r_bench.policies.h2r.files import WeightsDamagedError
+from h2r_bench.policies.language import sentence_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -90,9 +91,10 @@ class DecoderAgent(ChunkingAgent):
         """What `encoder` is shown of the observations; what it does not look at is left empty."""
         width, height = encoder.image_size
         nothing = np.zeros((len(due.step), 0, height, width, 3), np.uint8)
-        human = first_frames(due.rows.get("human_clip", nothing), encoder.frames)
-        robot = torch.from_numpy(np.ascontiguousarray(due.rows.get("image", nothing)))
-        return Sight(human, robot, torch.from_numpy(due.step), due.generators)
+        seen = {key: due.rows.get(key, nothing) for key in ("image", "human_clip", "instruction")}
+        human = first_frames(seen["human_clip"], encoder.frames if "human_clip" in encoder.reads else 0)
+        robot, words = (torch.from_numpy(np.ascontiguousarray(seen[key])) for key in ("image", "instruction"))
+        return Sight(human, robot, words, torch.from_numpy(due.step), due.generators)
 
 
 class H2RAgent(DecoderAgent):
@@ -126,6 +128,24 @@ class H2RAgent(DecoderAgent):
             assert isinstance(encoder, VPMEncoder), "the agent's own encoder"
             self._clip = encoder.imagine(self.sight(due, encoder), self.imagined_steps)[0].numpy()
         return self._clip[min(max(step - int(due.step[0]), 0), len(self._clip) - 1)]
+
+
+class VPPAgent(DecoderAgent):
+    """Video Prediction Policy: the same model and decoder, told the task in words; it sees no human."""
+
+    encoders = ("vpp",)
+    reads = ("image", "instruction")
+    shipped = "vpp_compact"
+    recipe = "docs/rivals.md"
+
+    @classmethod
+    def load(cls, folder: Path, manifest: Mapping[str, Any], execute: int) -> Self:
+        """The agent in `folder`, and the encoder of the words that it is told."""
+        agent = super().load(folder, manifest, execute)
+        for head in agent.heads.values():
+            assert isinstance(head.encoder, ToldVPMEncoder)
+            sentence_encoder(head.encoder.language).load()
+        return agent
 
 
 class NoPretrainAgent(DecoderAgent):

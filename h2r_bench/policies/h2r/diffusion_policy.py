@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 from diffusers import DDIMScheduler
@@ -15,15 +16,68 @@ from torch.nn import functional as F
 from h2r_bench.policies.h2r.noise import target_of
 
 if TYPE_CHECKING:
-    from h2r_bench.policies.h2r.config import DecoderConfig
+    from h2r_bench.policies.h2r.config import DecoderConfig, Prediction
 
 
-class DiffusionPolicy(nn.Module):
+class Denoising(Protocol):
+    """How a chunk of actions is noised and denoised."""
+
+    @property
+    def train_steps(self) -> int:
+        """Timesteps of the noise schedule."""
+
+    @property
+    def sample_steps(self) -> int:
+        """DDIM steps at inference."""
+
+    @property
+    def prediction(self) -> Prediction:
+        """What the network puts out."""
+
+
+class ActionDiffusion(nn.Module, ABC):
+    """A network that denoises chunks of actions: its loss, and how it is sampled from."""
+
+    def __init__(self, denoising: Denoising) -> None:
+        super().__init__()
+        self.denoising = denoising
+        self.scheduler = DDIMScheduler(
+            num_train_timesteps=denoising.train_steps,
+            beta_schedule="squaredcos_cap_v2",
+            prediction_type=denoising.prediction,
+            clip_sample=True,
+            clip_sample_range=1.1,
+        )
+
+    @abstractmethod
+    def forward(self, noisy: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
+        """Noisy chunks (B, chunk, action_dim) at `timestep` (B,), given `context` (B, ...), to the output."""
+
+    def loss(self, actions: Tensor, context: Tensor, generator: torch.Generator) -> Tensor:
+        """Equation 3 on normalised chunks (B, chunk, action_dim)."""
+        noise = randn_tensor(actions.shape, generator=generator, device=actions.device)
+        drawn = torch.randint(0, self.denoising.train_steps, (len(actions),), generator=generator)
+        timestep = drawn.to(actions.device)
+        noisy = self.scheduler.add_noise(actions, noise, timestep)
+        wanted = target_of(self.denoising.prediction, self.scheduler, actions, noise, timestep)
+        return F.mse_loss(self(noisy, timestep, context), wanted)
+
+    @torch.no_grad()
+    def sample(self, context: Tensor, noise: Tensor) -> Tensor:
+        """Normalised chunks (B, chunk, action_dim) by DDIM from `noise` of that shape."""
+        chunk = noise
+        self.scheduler.set_timesteps(self.denoising.sample_steps)
+        for timestep in self.scheduler.timesteps:
+            output = self(chunk, timestep.expand(len(chunk)), context)
+            chunk = self.scheduler.step(output, timestep, chunk).prev_sample
+        return chunk
+
+
+class DiffusionPolicy(ActionDiffusion):
     """Blocks of self-attention over the chunk, cross-attention to the context, and a feed-forward layer."""
 
     def __init__(self, config: DecoderConfig) -> None:
-        super().__init__()
-        self.config = config
+        super().__init__(config)
         width = config.width
         self.embed = nn.Linear(config.action_dim, width)
         self.position = nn.Parameter(0.02 * torch.randn(config.chunk, width))
@@ -36,13 +90,6 @@ class DiffusionPolicy(nn.Module):
         self.blocks = nn.ModuleList(blocks)
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, config.action_dim)
-        self.scheduler = DDIMScheduler(
-            num_train_timesteps=config.train_steps,
-            beta_schedule="squaredcos_cap_v2",
-            prediction_type=config.prediction,
-            clip_sample=True,
-            clip_sample_range=1.1,
-        )
 
     def forward(self, noisy: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
         """Noisy chunks (B, chunk, action_dim) at `timestep` (B,), given context (B, n, L), to the output."""
@@ -52,22 +99,3 @@ class DiffusionPolicy(nn.Module):
             tokens = block(tokens, encoder_hidden_states=context)
         out: Tensor = self.head(self.norm(tokens))
         return out
-
-    def loss(self, actions: Tensor, context: Tensor, generator: torch.Generator) -> Tensor:
-        """Equation 3 on normalised chunks (B, chunk, action_dim)."""
-        noise = randn_tensor(actions.shape, generator=generator, device=actions.device)
-        drawn = torch.randint(0, self.config.train_steps, (len(actions),), generator=generator)
-        timestep = drawn.to(actions.device)
-        noisy = self.scheduler.add_noise(actions, noise, timestep)
-        wanted = target_of(self.config.prediction, self.scheduler, actions, noise, timestep)
-        return F.mse_loss(self(noisy, timestep, context), wanted)
-
-    @torch.no_grad()
-    def sample(self, context: Tensor, noise: Tensor) -> Tensor:
-        """Normalised chunks (B, chunk, action_dim) by DDIM from `noise` of that shape."""
-        chunk = noise
-        self.scheduler.set_timesteps(self.config.sample_steps)
-        for timestep in self.scheduler.timesteps:
-            output = self(chunk, timestep.expand(len(chunk)), context)
-            chunk = self.scheduler.step(output, timestep, chunk).prev_sample
-        return chunk

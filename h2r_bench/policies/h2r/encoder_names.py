@@ -14,6 +14,7 @@ ENCODERS: Registry[str] = Registry("video encoder")
 """Names to classes, as "module:Class" in this package."""
 for _name, _target in {
     "vpm": "encoders:VPMEncoder",
+    "vpp": "encoders:ToldVPMEncoder",
     "untrained": "untrained:UntrainedEncoder",
     "untrained_seeing": "untrained:SeeingUntrainedEncoder",
     "resnet18": "resnet:ResNetEncoder",

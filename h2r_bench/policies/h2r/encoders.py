@@ -14,12 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
+from h2r_bench.policies.h2r.words import guide
 
 if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self
 
-    from h2r_bench.policies.h2r.config import H2RConfig
+    from h2r_bench.policies.h2r.config import H2RConfig, LanguageConfig
 
 
 @dataclass(frozen=True)
@@ -40,10 +41,15 @@ class Sight:
     """Shape (B, F, H, W, 3) uint8: the coming frames of the human, F as many as the encoder reads."""
     robot: Tensor
     """Shape (B, H, W, 3) uint8: the robot's image now."""
+    instruction: Tensor
+    """Shape (B, 128) uint8: the task in words, as observed."""
     step: Tensor
     """Shape (B,): control steps since the episode began."""
     generators: list[torch.Generator]
     """Length B: source of noise for each."""
+
+    def __len__(self) -> int:
+        return len(self.step)
 
 
 class VideoEncoder(nn.Module, ABC):
@@ -55,10 +61,13 @@ class VideoEncoder(nn.Module, ABC):
     """Whether it is the result of a run of its own, so that a decoder's run need not keep it as well."""
     reads: ClassVar[tuple[str, ...]] = ("image", "human_clip")
     """Entries of the observation that it looks at."""
+    lags: ClassVar[bool] = True
+    """Whether actions are due on the human's clock, behind which the robot may be a little late. For one that
+    sees no human they begin where the robot is."""
     image_size: tuple[int, int]
     """Width and height of the images that it takes [pixels]."""
     frames: int
-    """Frames of the human's clip that it reads."""
+    """Frames of the human's clip that it reads; of one that sees no human, frames that it imagines."""
     feature_shape: tuple[int, int, int]
     """Shape (C, h, w) of one frame's features."""
 
@@ -85,16 +94,24 @@ class VPMEncoder(VideoEncoder):
     """The video prediction model: what it imagines of the robot in one denoising step."""
 
     own_run = True
+    told: ClassVar[bool] = False
+    """Whether its model is told the task in words; else it is shown a human."""
 
     def __init__(self, vpm: VideoPredictionModel) -> None:
         super().__init__()
+        if (vpm.config.language is not None) != self.told:
+            raise ValueError(
+                "this encoder needs a model that is told the task (train vpp), not one that is shown a human"
+                if self.told
+                else "this encoder needs a model that is shown a human (train vpm), not told the task"
+            )
         self.vpm = vpm
         self.image_size = vpm.config.image_size
         self.frames = vpm.config.frames
         self.feature_shape = vpm.config.feature_shape
 
     @classmethod
-    def create(cls, config: H2RConfig, sources: Sources, seed: int) -> VPMEncoder:
+    def create(cls, config: H2RConfig, sources: Sources, seed: int) -> Self:
         """The model of the run `sources.vpm`. Raises ValueError when there is none."""
         return cls.load(vpm_run(sources))
 
@@ -111,9 +128,29 @@ class VPMEncoder(VideoEncoder):
         self.vpm.save(folder, dtype)
 
     @classmethod
-    def load(cls, folder: Path) -> VPMEncoder:
+    def load(cls, folder: Path) -> Self:
         """The model in `folder`."""
         return cls(VideoPredictionModel.load(folder))
+
+
+class ToldVPMEncoder(VPMEncoder):
+    """The same model told the task in words: Video Prediction Policy (Hu et al. 2024). It sees no human."""
+
+    told = True
+    reads = ("image", "instruction")
+    lags = False
+
+    @property
+    def language(self) -> LanguageConfig:
+        """The encoder of the words that its model is told."""
+        assert self.vpm.config.language is not None
+        return self.vpm.config.language
+
+    def forward(self, sight: Sight) -> Tensor:
+        """Features (B, F, C, h, w) of `sight`."""
+        moments = torch.arange(self.frames).expand(len(sight), -1)
+        guided = guide(self.language, sight.instruction, moments).to(sight.robot.device)
+        return self.vpm.features(guided, sight.robot, sight.generators)
 
 
 def vpm_run(sources: Sources) -> Path:

@@ -51,29 +51,27 @@ class PretrainedSources:
 def from_stable_diffusion(
     config: VPMConfig, sources: PretrainedSources
 ) -> tuple[VideoPredictionModel, Report]:
-    """The model of stage one, sized and filled by `sources`; `config` says the rest (images, noise).
+    """The model of stage one, sized and filled by `sources`; `config` says the rest (images, words, noise).
 
     Raises PretrainedError, or ModuleNotFoundError without transformers.
     """
     if sources.sd is None:
         raise PretrainedError("stage one starts from Stable Diffusion: say where it is with --sd")
-    tower = require_transformers().CLIPVisionModelWithProjection
-    own = sources.image_encoder
-    clip = load(tower, own) if own else load(tower, sources.sd, "image_encoder")
+    clip = None if config.language else _clip(sources.sd, sources.image_encoder)
     vae, unet = load(AutoencoderKL, sources.sd, "vae"), load(UNet2DConditionModel, sources.sd, "unet")
-    config = replace(config, vae=_vae_config(vae), unet=_unet_config(unet), clip=_clip_config(clip))
+    seen = None if clip is None else _clip_config(clip)
+    config = replace(config, vae=_vae_config(vae), unet=_unet_config(unet), clip=seen)
     _check(config, vae, unet, clip)
     model = VideoPredictionModel(config)
-    landings = [
-        land(source, model, place)
-        for source, place in (
-            (unet, "s_unet."),
-            (unet, "st_unet."),
-            (vae, "vae.autoencoder."),
-            (clip, "image_encoder.clip."),
-        )
-    ]
-    return model, report(model, landings)
+    places = [(unet, "s_unet."), (unet, "st_unet."), (vae, "vae.autoencoder.")]
+    if clip is not None:
+        places.append((clip, "image_encoder.clip."))
+    return model, report(model, [land(source, model, place) for source, place in places])
+
+
+def _clip(sd: str, own: str | None) -> Loaded:
+    tower = require_transformers().CLIPVisionModelWithProjection
+    return load(tower, own) if own else load(tower, sd, "image_encoder")
 
 
 def with_motion_modules(
@@ -94,16 +92,18 @@ def with_motion_modules(
     return second, report(second, [land(motion, second, "st_unet.")], first.state_dict())
 
 
-def _check(config: VPMConfig, vae: Loaded, unet: Loaded, clip: Loaded) -> None:
+def _check(config: VPMConfig, vae: Loaded, unet: Loaded, clip: Loaded | None) -> None:
     """Refuse architectures that `config` cannot describe, before anything large is built."""
     with torch.device("meta"):
         ours = (
             LatentCoder(config.vae).autoencoder,
             build_spatial(config, reference_input=config.reference_input),
         )
-        tower: Any = clip_tower(config.clip)  # type: ignore[arg-type]
+        tower: Any = config.clip and clip_tower(config.clip)
     for loaded, built in zip((vae, unet), ours, strict=True):
         check_same(loaded.name, loaded.module.config, built.config, _OF_DIFFUSERS)
+    if clip is None:
+        return
     check_same(clip.name, clip.module.config.to_dict(), tower.config.to_dict(), _OF_CLIP)
     embeds, reads = clip.module.config.projection_dim, config.unet.token_dim
     if embeds != reads:

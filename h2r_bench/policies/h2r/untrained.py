@@ -54,7 +54,12 @@ class Origin:
 def untrained(
     trained: VideoPredictionModel, *, seeing: bool, seed: int
 ) -> tuple[VideoPredictionModel, Origin]:
-    """`trained` at initial parameters drawn from `seed`, VAE and CLIP as they are; and their origin."""
+    """`trained` at initial parameters drawn from `seed`, VAE and CLIP as they are; and their origin.
+
+    Raises ValueError for a model that is told the task.
+    """
+    if trained.config.language is not None:
+        raise ValueError("only a model that is shown a human (train vpm) serves untrained")
     origin = Origin(trained.config, trained.temporal, seeing, seed)
     vpm = origin.model()
     vpm.vae.load_state_dict(trained.vae.state_dict())

@@ -1,4 +1,7 @@
-"""The video prediction model (paper, section 4.1): from a human clip and one robot frame to a robot clip."""
+"""The video prediction model (paper, section 4.1): from a human clip and one robot frame to a robot clip.
+
+With `VPMConfig.language` it is told the task in words instead of being shown a human.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +22,7 @@ from h2r_bench.policies.h2r.noise import min_snr_weight, target_of
 from h2r_bench.policies.h2r.reference import Bank, ReferenceReader, ReferenceWriter, install
 from h2r_bench.policies.h2r.unets import build_spatial, build_spatial_temporal
 from h2r_bench.policies.h2r.vae import LatentCoder, to_uint8, to_unit
+from h2r_bench.policies.h2r.words import WordTokens
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +43,9 @@ class VideoPredictionModel(nn.Module):
     """S-UNet, ST-UNet, behaviour extractor, image encoder and the frozen VAE.
 
     Without temporal layers (stage one) frames are predicted one by one; `with_temporal_layers` gives the
-    model of stage two. Clips are (B, F, H, W, 3) uint8, latents (B, F, c, h, w).
+    model of stage two. Clips are (B, F, H, W, 3) uint8, latents (B, F, c, h, w). What it follows, `guide`,
+    is the human's clip, or for a model that is told the task what `h2r_bench.policies.h2r.words.guide` makes
+    of the words, (B, F, width + 1) float32.
     """
 
     def __init__(self, config: VPMConfig, *, temporal: bool = False) -> None:
@@ -47,9 +53,12 @@ class VideoPredictionModel(nn.Module):
         self.config = config
         self.temporal = temporal
         self.vae = LatentCoder(config.vae).requires_grad_(False)
-        self.image_encoder = build_image_encoder(config)
-        level = config.behavior.level
-        self.behavior = BehaviorExtractor(config.behavior, config.unet.channels[max(0, level - 1)])
+        if config.language is None:
+            self.image_encoder = build_image_encoder(config)
+            level = config.behavior.level
+            self.behavior = BehaviorExtractor(config.behavior, config.unet.channels[max(0, level - 1)])
+        else:
+            self.words = WordTokens(config.language.width, config.unet.token_dim)
         self.s_unet = build_spatial(config)
         spatial = build_spatial(config, reference_input=config.reference_input)
         self.st_unet: nn.Module = build_spatial_temporal(config, spatial) if temporal else spatial
@@ -95,26 +104,31 @@ class VideoPredictionModel(nn.Module):
         """Type of the weights. Images become tensors of it; features and losses are float32."""
         return next(self.st_unet.parameters()).dtype
 
-    def condition(self, human: Tensor, robot: Tensor, reference: Tensor, *, drop: bool = False) -> Tensor:
-        """Prepare what the ST-UNet sees beside the noise; returns the token of cross-attention (B, 1, D).
+    def condition(self, guide: Tensor, robot: Tensor, reference: Tensor, *, drop: bool = False) -> Tensor:
+        """Prepare what the ST-UNet sees beside the noise; returns the tokens of cross-attention.
 
-        `human`: (B, F, H, W, 3) uint8. `robot`: (B, H, W, 3) uint8, the robot's reference frame, and
-        `reference`: (B, c, h, w), its latents. The S-UNet runs once per clip, at timestep 0. `drop` leaves
-        the reference out (classifier-free training).
+        `guide`: see above. `robot`: (B, H, W, 3) uint8, the robot's reference frame, and `reference`:
+        (B, c, h, w), its latents. The S-UNet runs once per clip, at timestep 0. `drop` leaves the reference
+        out (classifier-free training). The tokens are (B, 1, D) of the image, or (B F, 2, D) of the words.
         """
         self._bank.clear()
-        self._behavior = self.behavior(to_unit(human.flatten(0, 1)).to(self.dtype))
         self._reference = torch.zeros_like(reference) if drop else reference
-        token: Tensor = self.image_encoder(robot, reference)
+        if self.config.language is None:
+            self._behavior = self.behavior(to_unit(guide.flatten(0, 1)).to(self.dtype))
+            tokens: Tensor = self.image_encoder(robot, reference)
+            own = tokens
+        else:
+            tokens = self.words(guide.flatten(0, 1).to(self.dtype))
+            own = self.words.of_reference(guide[:, 0].to(self.dtype))
         if drop:
-            return torch.zeros_like(token)
-        self.s_unet(reference, 0, token)
-        return token
+            return torch.zeros_like(tokens)
+        self.s_unet(reference, 0, own)
+        return tokens
 
     def denoise(self, noisy: Tensor, timestep: Tensor, token: Tensor) -> Tensor:
         """The ST-UNet's output for `noisy` (B, F, c, h, w) at `timestep` (B,), the condition prepared."""
         batch, frames = noisy.shape[:2]
-        tokens = token.repeat_interleave(frames, 0)
+        tokens = token.repeat_interleave(batch * frames // len(token), 0)
         if self.config.reference_input and self._reference is not None:
             noisy = torch.cat([noisy, self._reference[:, None].expand_as(noisy)], dim=2)
         if isinstance(self.st_unet, UNetMotionModel):
@@ -126,7 +140,7 @@ class VideoPredictionModel(nn.Module):
 
     def loss(
         self,
-        human: Tensor,
+        guide: Tensor,
         robot: Tensor,
         reference: Tensor,
         target: Tensor,
@@ -140,14 +154,14 @@ class VideoPredictionModel(nn.Module):
     ) -> Tensor:
         """Equation 1 for `target` (B, F, c, h, w), the robot's future latents; v for epsilon by default.
 
-        `human`, `robot`, `reference`: as for `condition`. A share `last_share` of the clips is at the last
+        `guide`, `robot`, `reference`: as for `condition`. A share `last_share` of the clips is at the last
         timestep (pure noise), where features are read; a share `drop` of the calls goes unconditioned.
         `motion_weight` counts cells that differ from the reference more, in proportion to the difference.
         `min_snr` is the gamma of min-SNR weighting, see `min_snr_weight`. `focus` (B, F, h, w) counts cells
         by so much more.
         """
         dropped = bool(torch.rand((), generator=generator) < drop)
-        token = self.condition(human, robot, reference, drop=dropped)
+        token = self.condition(guide, robot, reference, drop=dropped)
         device = target.device
         shared = randn_tensor((*target.shape[:3], 1, 1), generator=generator, device=device)
         noise = randn_tensor(target.shape, generator=generator, device=device)
@@ -174,22 +188,21 @@ class VideoPredictionModel(nn.Module):
 
     @torch.no_grad()
     def features(
-        self, human: Tensor, robot: Tensor, generator: Generators, read: FeatureConfig | None = None
+        self, guide: Tensor, robot: Tensor, generator: Generators, read: FeatureConfig | None = None
     ) -> Tensor:
         """The first up-sampling layer's output after one denoising step, by default from pure noise.
 
-        `human`: (B, F, H, W, 3) uint8; `robot`: (B, H, W, 3) uint8, the current robot image. `read` says
-        where the step begins, if not where the config does. Returns (B, F, C, h, w), see
-        `VPMConfig.feature_shape`.
+        `guide`: as for `condition`; `robot`: (B, H, W, 3) uint8, the current robot image. `read` says where
+        the step begins, if not where the config does. Returns (B, F, C, h, w), see `VPMConfig.feature_shape`.
         """
-        batch, frames = human.shape[:2]
+        batch, frames = guide.shape[:2]
         read = read or self.config.features
         reference = self.vae.encode(to_unit(robot))
-        token = self.condition(human, robot, reference)
-        timestep = self._first_timestep(read).expand(batch).to(human.device)
-        noise = self._noise(human, generator)
+        token = self.condition(guide, robot, reference)
+        timestep = self._first_timestep(read).expand(batch).to(guide.device)
+        noise = self._noise(guide, generator)
         if read.start == "human":
-            noise = self.scheduler.add_noise(self._human_latents(human, reference), noise, timestep)
+            noise = self.scheduler.add_noise(self._human_latents(guide, reference), noise, timestep)
         hook = self.st_unet.up_blocks[0].register_forward_hook(_stop)  # type: ignore[index, union-attr]
         try:
             self.denoise(noise, timestep, token)
@@ -207,23 +220,25 @@ class VideoPredictionModel(nn.Module):
             raise ValueError(f"features are read at a timestep of 0 to {last}, got {timestep}")
         return torch.tensor([timestep])
 
-    def _noise(self, human: Tensor, generator: Generators) -> Tensor:
-        """Unit Gaussian latents for the clips `human`."""
-        shape = (*human.shape[:2], *self.config.latent_shape)
-        return randn_tensor(shape, generator=generator, device=human.device).to(self.dtype)
+    def _noise(self, guide: Tensor, generator: Generators) -> Tensor:
+        """Unit Gaussian latents for the clips that follow `guide`."""
+        shape = (*guide.shape[:2], *self.config.latent_shape)
+        return randn_tensor(shape, generator=generator, device=guide.device).to(self.dtype)
 
     def _human_latents(self, human: Tensor, reference: Tensor) -> Tensor:
         """Latents (B, F, c, h, w) of the human's frames, as those of the robot's are generated."""
+        if self.config.language is not None:
+            raise ValueError("a model that is told the task sees no human frames to start from")
         latents = self.vae.encode(to_unit(human.flatten(0, 1))).unflatten(0, human.shape[:2])
         return latents - reference[:, None] if self.config.residual else latents
 
     @torch.no_grad()
-    def generate(self, human: Tensor, robot: Tensor, generator: Generators, steps: int = 30) -> Tensor:
+    def generate(self, guide: Tensor, robot: Tensor, generator: Generators, steps: int = 30) -> Tensor:
         """The predicted robot clip (B, F, H, W, 3) uint8 after `steps` DDIM steps, asked as `features` is."""
-        batch, frames = human.shape[:2]
+        batch, frames = guide.shape[:2]
         reference = self.vae.encode(to_unit(robot))
-        token = self.condition(human, robot, reference)
-        latents = self._noise(human, generator)
+        token = self.condition(guide, robot, reference)
+        latents = self._noise(guide, generator)
         self.scheduler.set_timesteps(steps)
         for timestep in self.scheduler.timesteps:
             output = self.denoise(latents, timestep.expand(batch), token)
@@ -235,7 +250,8 @@ class VideoPredictionModel(nn.Module):
 
     def parts(self) -> dict[str, nn.Module]:
         """What is stored, each in a file of its own name."""
-        conditions = nn.ModuleDict({"behavior": self.behavior, "image_encoder": self.image_encoder})
+        names = ("words",) if self.config.language else ("behavior", "image_encoder")
+        conditions = nn.ModuleDict({name: getattr(self, name) for name in names})
         return {"vae": self.vae, "conditions": conditions, "s_unet": self.s_unet, "st_unet": self.st_unet}
 
     def save(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:

@@ -1,0 +1,60 @@
+"""What a video prediction model sees of the task's words, in place of a human."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from diffusers.models.embeddings import Timesteps
+from torch import Tensor, nn
+
+from h2r_bench.policies.language import sentence_encoder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from h2r_bench.policies.h2r.config import LanguageConfig
+    from h2r_bench.types import UInt8Array
+
+_WAVES = 32
+"""Sines and cosines of a frame's moment."""
+
+
+def guide(
+    language: LanguageConfig, instructions: UInt8Array | Tensor, moments: NDArray[np.int64] | Tensor
+) -> Tensor:
+    """What the model follows when it is told the task.
+
+    `instructions`: (B, 128) as observed. `moments`: (B, F), how many control steps each frame lies ahead of
+    the robot's. Returns (B, F, width + 1): the sentence's embedding and the moment, for every frame.
+    """
+    ahead = torch.as_tensor(moments, dtype=torch.float32)
+    words = sentence_encoder(language).embed_codes(instructions)[:, None].expand(-1, ahead.shape[1], -1)
+    return torch.cat([words, ahead[..., None]], dim=-1)
+
+
+class WordTokens(nn.Module):
+    """Two tokens of cross-attention for each frame: the words, and the frame's moment.
+
+    Without the moment a model of single frames (stage one) could not tell the next frame from the last.
+    """
+
+    def __init__(self, width: int, token_dim: int) -> None:
+        """For embeddings of `width` values."""
+        super().__init__()
+        self.waves = Timesteps(_WAVES, flip_sin_to_cos=True, downscale_freq_shift=0)
+        self.words = nn.Linear(width, token_dim)
+        self.moment = nn.Sequential(nn.Linear(_WAVES, token_dim), nn.SiLU(), nn.Linear(token_dim, token_dim))
+
+    def forward(self, guide: Tensor) -> Tensor:
+        """Rows (N, width + 1) of a guide to tokens (N, 2, token_dim)."""
+        waves = self.waves(guide[:, -1]).to(guide.dtype)
+        # An embedding is a unit vector: its values are of the order of one over the root of its width.
+        words = self.words(guide[:, :-1] * self.words.in_features**0.5)
+        return torch.stack([words, self.moment(waves)], dim=1)
+
+    def of_reference(self, guide: Tensor) -> Tensor:
+        """The tokens (N, 2, token_dim) of the reference frame, whose moment is now."""
+        tokens: Tensor = self(torch.cat([guide[:, :-1], torch.zeros_like(guide[:, -1:])], dim=-1))
+        return tokens

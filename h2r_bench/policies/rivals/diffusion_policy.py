@@ -1,0 +1,130 @@
+"""Diffusion Policy (Chi et al. 2023), told the task in words: robot image and state to a chunk of actions.
+
+It sees no human. One observation, sixteen actions, eight of them executed, as the Human2Robot authors ran it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from h2r_bench.policies.chunking import ChunkingAgent, Due
+from h2r_bench.policies.h2r.config import CLIP_TEXT, MINILM, LanguageConfig
+from h2r_bench.policies.h2r.normalizer import Normalizer
+from h2r_bench.policies.language import sentence_encoder
+from h2r_bench.policies.rivals.chunk_unet import ChunkUNet, ChunkUNetConfig
+from h2r_bench.policies.rivals.stored import Stored, domain_folders
+from h2r_bench.policies.rivals.vision import VisionConfig, VisualEncoder
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from h2r_bench.types import Float32Array
+
+
+@dataclass(frozen=True)
+class DiffusionPolicyConfig:
+    """Sizes of the whole policy."""
+
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    unet: ChunkUNetConfig = field(default_factory=ChunkUNetConfig)
+    language: LanguageConfig = MINILM
+    word_width: int = 64
+    """Numbers that the sentence's embedding is brought down to."""
+    state_dim: int = 10
+    """Position (3), 6-D rotation (6), opening (1), brought to [-1, 1]."""
+
+
+COMPACT = DiffusionPolicyConfig()
+"""Trains on a CPU."""
+PAPER = DiffusionPolicyConfig(
+    vision=VisionConfig((424, 240), (382, 216), (64, 128, 256, 512), (1, 2, 2, 2), groups=16),
+    unet=ChunkUNetConfig(channels=(256, 512, 1024), time_width=128, prediction="epsilon"),
+    language=CLIP_TEXT,
+)
+"""The sizes of the Human2Robot authors' Diffusion Policy."""
+PRESETS = {"compact": COMPACT, "paper": PAPER}
+
+
+class DiffusionPolicyModel(Stored):
+    """Image, state and words to a chunk of absolute actions."""
+
+    name = "diffusion_policy"
+    kind = DiffusionPolicyConfig
+
+    def __init__(self, config: DiffusionPolicyConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.normalizer = Normalizer()
+        self.vision = VisualEncoder(config.vision)
+        self.words = nn.Linear(config.language.width, config.word_width)
+        self.policy = ChunkUNet(config.unet, self.vision.width + config.state_dim + config.word_width)
+
+    def context(
+        self, images: Tensor, state: Tensor, words: Tensor, generator: torch.Generator | None = None
+    ) -> Tensor:
+        """What the denoiser is conditioned on, (B, n).
+
+        `images` (B, H, W, 3) uint8, normalised `state` (B, 10), sentence embeddings `words` (B, width).
+        """
+        # An embedding is a unit vector: its values are of the order of one over the root of its width.
+        told = self.words(words * self.words.in_features**0.5)
+        return torch.cat([self.vision(images, generator), state, told], dim=-1)
+
+    def loss(
+        self, images: Tensor, state: Tensor, words: Tensor, actions: Tensor, generator: torch.Generator
+    ) -> Tensor:
+        """The denoising loss; `actions` (B, chunk, 10) normalised, the first that of the images' step."""
+        return self.policy.loss(actions, self.context(images, state, words, generator), generator)
+
+    @torch.no_grad()
+    def act(self, images: Tensor, state: Float32Array, words: Tensor, noise: Tensor) -> Float32Array:
+        """Actions (B, chunk, 7) from observed states (B, 10) and noise (B, chunk, 10)."""
+        context = self.context(images, self.normalizer.state(state), words)
+        return self.normalizer.to_action(self.policy.sample(context, noise))
+
+
+class DiffusionPolicyAgent(ChunkingAgent):
+    """The policy in receding horizon, one for each training domain."""
+
+    reads = ("image", "state", "instruction")
+    shipped = "diffusion_policy_compact"
+    recipe = "docs/rivals.md"
+
+    def __init__(
+        self,
+        heads: Mapping[str, DiffusionPolicyModel],
+        *,
+        execute: int = 8,
+        manifest: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Act with `heads`, by training domain."""
+        self.heads = {domain: head.eval().requires_grad_(False) for domain, head in heads.items()}
+        self.domains = tuple(self.heads)
+        self.domain = self.domains[0]
+        config = self.heads[self.domain].config
+        super().__init__(chunk=config.unet.chunk, execute=execute, manifest=manifest)
+        self.image_size = config.vision.image_size
+
+    @classmethod
+    def load(cls, folder: Path, manifest: Mapping[str, Any], execute: int) -> DiffusionPolicyAgent:
+        """The agent in `folder`."""
+        places = domain_folders(folder, manifest)
+        heads = {domain: DiffusionPolicyModel.load(place) for domain, place in places.items()}
+        for head in heads.values():
+            sentence_encoder(head.config.language).load()
+        return cls(heads, execute=execute, manifest=manifest)
+
+    def predict_chunks(self, due: Due) -> Float32Array:
+        """New chunks (B, chunk, 7)."""
+        model = self.heads[self.domain]
+        images = torch.from_numpy(np.ascontiguousarray(due.rows["image"]))
+        words = sentence_encoder(model.config.language).embed_codes(due.rows["instruction"])
+        shape = (self.chunk, model.config.unet.action_dim)
+        noise = torch.stack([torch.randn(shape, generator=each) for each in due.generators])
+        return model.act(images, due.rows["state"], words, noise)

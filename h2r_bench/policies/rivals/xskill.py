@@ -1,0 +1,157 @@
+"""XSkill (Xu et al. 2023): the human's video as a sequence of skills, one of which is due now.
+
+    human video --skills--> sequence --alignment, given what the robot sees--> skill due --policy--> actions
+
+The skill encoder is trained first, on human and robot videos that are not paired. Alignment and policy are
+then trained on the robot's episodes alone, the robot's own videos in the place of the human's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from h2r_bench.policies.h2r.normalizer import Normalizer
+from h2r_bench.policies.rivals.chunk_unet import ChunkUNet, ChunkUNetConfig
+from h2r_bench.policies.rivals.skill_encoder import PrototypeConfig, SkillConfig, transformer
+from h2r_bench.policies.rivals.stored import Stored
+from h2r_bench.policies.rivals.vision import VisionConfig, VisualEncoder
+from h2r_bench.types import Float32Array
+
+
+@dataclass(frozen=True)
+class XSkillConfig:
+    """Sizes of alignment and policy; of the skill encoder only the width of a skill matters to them."""
+
+    skill_width: int = 128
+    """Width of a skill's vector."""
+    longest: int = 100
+    """Most skills of a video; of a longer one as many are taken at equal distances."""
+    layers: int = 4
+    """Layers of the alignment transformer (the original: 16)."""
+    heads: int = 4
+    """Attention heads."""
+    alignment_weight: float = 1.0
+    """Weight of the alignment's loss beside the policy's."""
+    vision: VisionConfig = field(default_factory=VisionConfig)
+    unet: ChunkUNetConfig = field(default_factory=ChunkUNetConfig)
+    state_dim: int = 10
+    """Position (3), 6-D rotation (6), opening (1), brought to [-1, 1]."""
+
+
+@dataclass(frozen=True)
+class XSkillSizes:
+    """A preset: skill encoder, alignment and policy."""
+
+    skills: SkillConfig = field(default_factory=SkillConfig)
+    policy: XSkillConfig = field(default_factory=XSkillConfig)
+
+
+PAPER_SKILLS = SkillConfig(
+    image_size=(424, 240),
+    crop=(382, 216),
+    width=256,
+    layers=8,
+    prototypes=replace(PrototypeConfig(), count=128),
+)
+COMPACT = XSkillSizes()
+"""Trains on a CPU."""
+PAPER = XSkillSizes(
+    skills=PAPER_SKILLS,
+    policy=XSkillConfig(
+        skill_width=256,
+        layers=16,
+        vision=VisionConfig((424, 240), (382, 216), (64, 128, 256, 512), (1, 2, 2, 2), groups=16),
+        unet=ChunkUNetConfig(channels=(256, 512, 1024), time_width=128, prediction="epsilon"),
+    ),
+)
+"""The original's sizes."""
+PRESETS = {"compact": COMPACT, "paper": PAPER}
+
+
+class SkillAlignment(nn.Module):
+    """The skill alignment transformer: which skill of a sequence is due, given what the robot sees."""
+
+    def __init__(self, config: XSkillConfig, seen: int) -> None:
+        """For observations of `seen` numbers."""
+        super().__init__()
+        width = config.skill_width
+        self.observation = nn.Sequential(nn.Linear(seen, width), nn.SiLU(), nn.Linear(width, width))
+        self.place = nn.Parameter(0.02 * torch.randn(config.longest, width))
+        self.transformer = transformer(width, config.heads, config.layers)
+        self.head = nn.Linear(width, width)
+
+    def forward(self, observation: Tensor, sequence: Tensor, there: Tensor) -> Tensor:
+        """The skill that is due (B, D), given observations (B, seen) and skills (B, S, D).
+
+        A sequence is filled up with zeros; `there` (B, S) says which of it are skills.
+        """
+        query = self.observation(observation)[:, None]
+        tokens = torch.cat([query, sequence + self.place[: sequence.shape[1]]], dim=1)
+        padding = torch.cat([torch.zeros_like(there[:, :1]), ~there], dim=1)
+        mixed = self.transformer(tokens, src_key_padding_mask=padding)
+        due: Tensor = self.head(mixed[:, 0])
+        return due
+
+
+class XSkillModel(Stored):
+    """Alignment and policy of one training domain."""
+
+    name = "xskill"
+    kind = XSkillConfig
+
+    def __init__(self, config: XSkillConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.normalizer = Normalizer()
+        self.vision = VisualEncoder(config.vision)
+        seen = self.vision.width + config.state_dim
+        self.alignment = SkillAlignment(config, seen)
+        self.policy = ChunkUNet(config.unet, seen + config.skill_width)
+
+    def loss(
+        self,
+        images: Tensor,
+        state: Tensor,
+        sequence: Tensor,
+        there: Tensor,
+        due: Tensor,
+        actions: Tensor,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """Alignment (distance from the robot's own skill) and policy (given that skill) together.
+
+        `images` (B, H, W, 3) uint8, normalised `state` (B, 10), the skills of the robot's whole video
+        `sequence` (B, S, D) of which `there` (B, S) are some, the one `due` (B, D), and normalised `actions`
+        (B, chunk, 10).
+        """
+        seen = torch.cat([self.vision(images, generator), state], dim=-1)
+        aligned = F.mse_loss(self.alignment(seen, sequence, there), due)
+        denoised = self.policy.loss(actions, torch.cat([seen, due], dim=-1), generator)
+        return denoised + self.config.alignment_weight * aligned
+
+    @torch.no_grad()
+    def act(
+        self, images: Tensor, state: Float32Array, sequence: Tensor, there: Tensor, noise: Tensor
+    ) -> Float32Array:
+        """Actions (B, chunk, 7) from observed states (B, 10), the human's skills, noise (B, chunk, 10)."""
+        seen = torch.cat([self.vision(images), self.normalizer.state(state)], dim=-1)
+        due = self.alignment(seen, sequence, there)
+        return self.normalizer.to_action(self.policy.sample(torch.cat([seen, due], dim=-1), noise))
+
+
+def sequence_starts(length: int, stride: int, longest: int) -> list[int]:
+    """First frames of the skills of a video of `length` frames: every `stride` steps, at most `longest`."""
+    starts = list(range(0, length, stride))
+    if len(starts) <= longest:
+        return starts
+    return [round(place * (length - 1) / (longest - 1)) for place in range(longest)]
+
+
+def padded(sequence: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+    """Skills (S, D) as (longest, D) with zeros behind them, and which of these are skills (longest,)."""
+    there = torch.arange(longest) < len(sequence)
+    return F.pad(sequence, (0, 0, 0, longest - len(sequence))), there

@@ -1,0 +1,78 @@
+"""Train Diffusion Policy: behaviour cloning from single robot frames and the task in words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor, nn
+
+from h2r_bench.policies.language import sentence_encoder
+from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyConfig, DiffusionPolicyModel
+from h2r_bench.training.loop import Batch, Loop, Trainer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from h2r_bench.policies.h2r.normalizer import Normalizer
+    from h2r_bench.training.frames import Frames
+
+
+@dataclass(frozen=True)
+class PolicyRecipe:
+    """What a policy is trained on."""
+
+    batch: int = 32
+    """Moments in a batch."""
+    state_noise: float = 0.03
+    """Noise on the normalised state (standard deviation), as for the decoders of `h2r`."""
+
+
+class DiffusionPolicyLoss(nn.Module):
+    """The denoising loss on batches of moments, with random crops and noise on the state."""
+
+    def __init__(self, model: DiffusionPolicyModel, state_noise: float) -> None:
+        super().__init__()
+        self.model = model
+        self.state_noise = state_noise
+
+    def forward(
+        self, images: Tensor, state: Tensor, words: Tensor, actions: Tensor, *, generator: torch.Generator
+    ) -> Tensor:
+        """Images (B, H, W, 3), states (B, 10), words (B, width), actions (B, chunk, 10)."""
+        noise = randn_tensor(state.shape, generator=generator, device=state.device)
+        return self.model.loss(images, state + self.state_noise * noise, words, actions, generator)
+
+
+def train_diffusion_policy(
+    config: DiffusionPolicyConfig, frames: Frames, loop: Loop, recipe: PolicyRecipe, out: Path
+) -> DiffusionPolicyModel:
+    """Train on the chosen moments of `frames` and write the model into `out`."""
+    torch.manual_seed(loop.seed)
+    model = DiffusionPolicyModel(config)
+    fit(model.normalizer, frames)
+    sentences = sentence_encoder(config.language)
+
+    def draw(rng: np.random.Generator) -> Batch:
+        rows = frames.chosen[rng.integers(len(frames.chosen), size=recipe.batch)]
+        state, actions = labels(model.normalizer, frames, rows, config.unet.chunk)
+        words = sentences.embed_codes(frames.instructions(rows))
+        return torch.from_numpy(frames.robot[rows]), state, words, actions
+
+    Trainer(DiffusionPolicyLoss(model, recipe.state_noise), loop, out).run(draw, "diffusion policy")
+    model.save(out)
+    return model
+
+
+def fit(normalizer: Normalizer, frames: Frames) -> None:
+    """Take the range of positions from the chosen frames."""
+    seen = frames.chosen
+    normalizer.fit(np.concatenate([frames.state[seen, :3], frames.action[seen, :3]]))
+
+
+def labels(normalizer: Normalizer, frames: Frames, rows: np.ndarray, chunk: int) -> tuple[Tensor, Tensor]:
+    """The robot's states (B, 10) at frames `rows` and the actions (B, chunk, 10) from then on, normalised."""
+    return normalizer.state(frames.state[rows]), normalizer.action(frames.actions_after(rows, chunk))

@@ -1,0 +1,174 @@
+"""Train XSkill in its two stages: skills on videos that are not paired, then alignment and policy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from diffusers.utils.torch_utils import randn_tensor
+from torch import Tensor, nn
+
+from h2r_bench.policies.rivals.skill_encoder import SkillConfig, SkillEncoder
+from h2r_bench.policies.rivals.xskill import XSkillConfig, XSkillModel, padded, sequence_starts
+from h2r_bench.training.cache import filled
+from h2r_bench.training.diffusion_policy import PolicyRecipe, fit, labels
+from h2r_bench.training.loop import Batch, Draw, Loop, Trainer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from h2r_bench.training.frames import Frames
+
+    Int = NDArray[np.int64]
+
+
+PIECE = 512
+"""Moments whose skills are computed at once."""
+
+
+@dataclass(frozen=True)
+class SkillRecipe:
+    """What the skill encoder is trained on."""
+
+    videos: int = 4
+    """Videos of each body in a batch, drawn by themselves: a human's and a robot's are of the same episode
+    only by chance."""
+    moments: int = 27
+    """Frames of each video, half a window apart; two less windows come of them."""
+
+
+class SkillLoss(nn.Module):
+    """The encoder's loss on batches of human and of robot videos."""
+
+    def __init__(self, encoder: SkillEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, human: Tensor, robot: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Videos (V, M, H, W, 3) uint8 of either body."""
+        return self.encoder.loss(human, robot, generator)
+
+
+def draw_videos(frames: Frames, rng: np.random.Generator, count: int, moments: int, step: int) -> Int:
+    """Frames (count, moments), `step` apart, of episodes drawn at random; the last one of an episode repeats.
+
+    A video that is longer begins anywhere where enough of it is left.
+    """
+    episode = frames.episodes[rng.integers(len(frames.episodes), size=count)]
+    first, last = frames.starts[episode], frames.starts[episode + 1] - 1
+    spare = np.maximum(last - first - step * (moments - 1), 0)
+    start = first + rng.integers(spare + 1)
+    index: Int = np.minimum(start[:, None] + step * np.arange(moments), last[:, None])
+    return index
+
+
+def train_skills(
+    config: SkillConfig, frames: Frames, loop: Loop, recipe: SkillRecipe, out: Path
+) -> SkillEncoder:
+    """Train the skill encoder on all episodes of `frames`, unpaired, and write it into `out`."""
+    torch.manual_seed(loop.seed)
+    encoder = SkillEncoder(config)
+
+    def draw(rng: np.random.Generator) -> Batch:
+        human, robot = (
+            draw_videos(frames, rng, recipe.videos, recipe.moments, config.window // 2) for _ in range(2)
+        )
+        return torch.from_numpy(frames.human[human]), torch.from_numpy(frames.robot[robot])
+
+    Trainer(SkillLoss(encoder), loop, out).run(draw, "skills")
+    encoder.save(out)
+    return encoder
+
+
+class XSkillLoss(nn.Module):
+    """Alignment and policy on batches of moments, with random crops and noise on the state."""
+
+    def __init__(self, model: XSkillModel, state_noise: float) -> None:
+        super().__init__()
+        self.model = model
+        self.state_noise = state_noise
+
+    def forward(
+        self,
+        images: Tensor,
+        state: Tensor,
+        sequence: Tensor,
+        there: Tensor,
+        due: Tensor,
+        actions: Tensor,
+        *,
+        generator: torch.Generator,
+    ) -> Tensor:
+        """As `XSkillModel.loss`."""
+        noise = randn_tensor(state.shape, generator=generator, device=state.device)
+        noisy = state + self.state_noise * noise
+        return self.model.loss(images, noisy, sequence, there, due, actions, generator)
+
+
+def train_xskill(
+    config: XSkillConfig,
+    encoder: SkillEncoder,
+    frames: Frames,
+    loop: Loop,
+    recipe: PolicyRecipe,
+    out: Path,
+) -> XSkillModel:
+    """Train alignment and policy on the robot's side of the chosen episodes; write them, and `encoder`."""
+    torch.manual_seed(loop.seed)
+    model = XSkillModel(config)
+    fit(model.normalizer, frames)
+    skills = robot_skills(encoder, frames, out)
+    draw = _drawing_moments(model, encoder, skills, frames, recipe)
+    Trainer(XSkillLoss(model, recipe.state_noise), loop, out).run(draw, "xskill")
+    encoder.save(out)
+    model.save(out)
+    return model
+
+
+def robot_skills(encoder: SkillEncoder, frames: Frames, out: Path) -> NDArray[np.float16]:
+    """The skill (N, D) that begins at each chosen frame of the robot's videos, kept in `out`/skills.npy."""
+    out.mkdir(parents=True, exist_ok=True)
+    encoder = encoder.eval().requires_grad_(False)
+
+    def compute(rows: slice) -> NDArray[np.float32]:
+        first = frames.chosen[rows]
+        last = frames.later(first, encoder.config.window)
+        needed, places = np.unique(np.stack([first, last]), return_inverse=True)
+        encoded = encoder.encode(frames.robot[needed])[torch.from_numpy(places.reshape(2, -1))]
+        skills: NDArray[np.float32] = encoder.between(encoded[0], encoded[1]).numpy()
+        return skills
+
+    shape = (len(frames.chosen), encoder.config.width)
+    return filled(out / "skills.npy", shape, PIECE, compute, "skills")
+
+
+def _drawing_moments(
+    model: XSkillModel,
+    encoder: SkillEncoder,
+    skills: NDArray[np.float16],
+    frames: Frames,
+    recipe: PolicyRecipe,
+) -> Draw:
+    config, stride = model.config, encoder.config.stride
+
+    def sequence(row: int) -> tuple[Tensor, Tensor]:
+        episode = frames.episode_of(frames.chosen[row])
+        length = int(frames.starts[episode + 1] - frames.starts[episode])
+        begin = row - int(frames.chosen[row] - frames.starts[episode])
+        places = begin + np.array(sequence_starts(length, stride, config.longest))
+        return padded(torch.from_numpy(skills[places]).float(), config.longest)
+
+    def draw(rng: np.random.Generator) -> Batch:
+        rows = rng.integers(len(frames.chosen), size=recipe.batch)
+        index = frames.chosen[rows]
+        state, actions = labels(model.normalizer, frames, index, config.unet.chunk)
+        sequences, there = zip(*(sequence(int(row)) for row in rows), strict=True)
+        due = torch.from_numpy(skills[rows]).float()
+        images = torch.from_numpy(frames.robot[index])
+        return images, state, torch.stack(sequences), torch.stack(there), due, actions
+
+    return draw

@@ -1,0 +1,80 @@
+"""What Diffusion Policy and XSkill are made of: the visual encoder and the denoiser."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from tiny import TINY_UNET, TINY_VISION
+
+from h2r_bench.policies.rivals import diffusion_policy, xskill
+from h2r_bench.policies.rivals.chunk_unet import ChunkUNet, ChunkUNetConfig
+from h2r_bench.policies.rivals.vision import VisionConfig, VisualEncoder, cropped, spatial_softmax
+
+
+def noise(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_the_spatial_softmax_says_where_a_map_is_hot() -> None:
+    heat = torch.full((1, 2, 5, 9), -50.0)
+    heat[0, 0, 0, 8] = heat[0, 1, 4, 4] = 50.0
+    torch.testing.assert_close(spatial_softmax(heat), torch.tensor([[1.0, -1.0, 0.0, 1.0]]))
+
+
+def test_crops_are_the_middle_or_anywhere() -> None:
+    images = torch.arange(6).repeat(3, 6, 1)[..., None].expand(-1, -1, -1, 3)
+    assert torch.equal(cropped(images, (4, 6))[0, 0, :, 0], torch.tensor([1, 2, 3, 4]))
+    lefts = {
+        int(cropped(images, (4, 6), noise(seed))[row, 0, 0, 0]) for seed in range(20) for row in range(3)
+    }
+    assert lefts == {0, 1, 2}
+    assert torch.equal(cropped(images, (4, 6), noise(1)), cropped(images, (4, 6), noise(1)))
+
+
+def test_the_encoder_has_no_batch_statistics() -> None:
+    encoder = VisualEncoder(TINY_VISION).train()
+    images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
+    points = encoder(images)
+    assert points.shape == (3, encoder.width)
+    assert points.abs().max() <= 1
+    torch.testing.assert_close(encoder(images[1:2])[0], points[1])
+
+
+def test_a_full_resnet18_is_of_the_known_size() -> None:
+    encoder = VisualEncoder(VisionConfig(channels=(64, 128, 256, 512), strides=(1, 2, 2, 2)))
+    assert sum(p.numel() for p in encoder.resnet.parameters()) == pytest.approx(11.17e6, rel=0.01)
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_the_denoiser_trains_and_samples(prediction: str) -> None:
+    torch.manual_seed(0)
+    unet = ChunkUNet(replace(TINY_UNET, prediction=prediction), 5)
+    loss = unet.loss(torch.rand(3, 4, 10), torch.rand(3, 5), noise())
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in unet.parameters())
+    start = torch.randn(2, 4, 10)
+    chunk = unet.sample(torch.rand(2, 5), start)
+    assert chunk.shape == start.shape
+    assert chunk.isfinite().all()
+
+
+def test_the_denoiser_sees_context_and_timestep() -> None:
+    torch.manual_seed(0)
+    unet, noisy = ChunkUNet(TINY_UNET, 5), torch.randn(1, 4, 10)
+    out = unet(noisy, torch.tensor([3]), torch.ones(1, 5))
+    assert not torch.allclose(out, unet(noisy, torch.tensor([3]), torch.zeros(1, 5)))
+    assert not torch.allclose(out, unet(noisy, torch.tensor([90]), torch.ones(1, 5)))
+
+
+def test_chunks_that_no_level_halves_evenly_are_refused() -> None:
+    with pytest.raises(ValueError, match="a chunk that 4 divides, not 10"):
+        ChunkUNetConfig(chunk=10)
+
+
+@pytest.mark.parametrize("presets", [diffusion_policy.PRESETS, xskill.PRESETS])
+def test_presets_are_the_originals_horizon(presets: dict[str, object]) -> None:
+    for preset in presets.values():
+        unet = getattr(preset, "policy", preset).unet  # type: ignore[attr-defined]
+        assert (unet.chunk, unet.train_steps, unet.sample_steps) == (16, 100, 8)

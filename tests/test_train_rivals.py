@@ -1,0 +1,194 @@
+"""Training commands of the rivals, end to end on synthetic episodes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from episodes import make_dataset, make_episode
+from safetensors.torch import load_file
+from tiny import TINY, TINY_DIFFUSION_POLICY, TINY_XSKILL
+
+from h2r_bench import train
+from h2r_bench.policies.catalog import AGENTS
+from h2r_bench.policies.h2r.config import PRESETS
+from h2r_bench.policies.rivals import diffusion_policy, xskill
+from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
+from h2r_bench.training.frames import Frames, load_frames
+from h2r_bench.training.loop import Loop, Trainer
+from h2r_bench.training.xskill import SkillRecipe, draw_videos, robot_skills, train_skills
+from h2r_bench.types import Demonstration, encode_instruction
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TASKS = ("push_pull", "writing_play")
+STEPS = 12
+"""Of an episode."""
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PRESETS, "tiny", TINY)
+    monkeypatch.setitem(diffusion_policy.PRESETS, "tiny", TINY_DIFFUSION_POLICY)
+    monkeypatch.setitem(xskill.PRESETS, "tiny", TINY_XSKILL)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_dataset(tmp_path_factory.mktemp("data") / "data", episodes=4, tasks=TASKS).root
+
+
+@pytest.fixture
+def frames(data: Path) -> Frames:
+    return load_frames(data, (32, 32))
+
+
+def run(*words: object) -> int:
+    try:
+        return train.main([str(word) for word in words])
+    except SystemExit as wrong_arguments:
+        return int(wrong_arguments.code or 0)
+
+
+def act(folder: Path, name: str, domain: str) -> np.ndarray:
+    agent, episode = AGENTS.get(name).load(folder), make_episode(7)
+    agent.reset(Demonstration(episode.human, 10.0, "", domain=domain), "", 0)
+    words = encode_instruction(episode.instruction)
+    observation = {"image": episode.robot[0], "state": episode.state[0], "instruction": words}
+    action: np.ndarray = agent.predict({**observation, "human_clip": episode.human})[0]
+    assert np.isfinite(action).all()
+    return action
+
+
+def check_packed(folder: Path, name: str, runs: list[Path]) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["domains"] == {"basic": ".", "writing": "writing"}
+    assert not np.array_equal(act(folder, name, "basic"), act(folder, name, "writing"))
+    assert f"pack --policy {runs[0]} {runs[1]} --execute 2" in (folder / "README.md").read_text()
+
+
+def test_diffusion_policy(tmp_path: Path, data: Path) -> None:
+    runs = [tmp_path / task for task in TASKS]
+    common = ("diffusion_policy", "--data", data, "--preset", "tiny", "--steps", 2, "--batch", 3)
+    for out, task in zip(runs, TASKS, strict=True):
+        assert run(*common, "--tasks", task, "--out", out) == 0
+    record = json.loads((runs[0] / "run.json").read_text())
+    assert (record["steps"], record["samples"]) == (2, 6)
+    assert record["config"]["sizes"]["language"]["kind"] == "minilm"
+    assert run("pack", "--policy", *runs, "--out", tmp_path / "packed", "--execute", 2) == 0
+    check_packed(tmp_path / "packed", "diffusion_policy", runs)
+
+
+def test_xskill(tmp_path: Path, data: Path) -> None:
+    common = ("--data", data, "--preset", "tiny", "--steps", 2)
+    skills = ("--videos", 2, "--moments", 7)
+    assert run("xskill", *common, *skills, "--out", tmp_path / "skills") == 0
+    assert json.loads((tmp_path / "skills" / "run.json").read_text())["samples"] == 4
+    runs = [tmp_path / task for task in TASKS]
+    second = ("xskill", *common, "--stage", 2, "--init", tmp_path / "skills", "--batch", 3)
+    for out, task in zip(runs, TASKS, strict=True):
+        assert run(*second, "--tasks", task, "--out", out) == 0
+    assert run("pack", "--policy", *runs, "--out", tmp_path / "packed", "--execute", 2) == 0
+    check_packed(tmp_path / "packed", "xskill", runs)
+    one, other = (load_file(folder / "skills.safetensors") for folder in (tmp_path / "skills", runs[0]))
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+
+
+def test_human_and_robot_videos_are_not_paired(
+    tmp_path: Path, frames: Frames, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 64 draws of one video each from four episodes about a quarter are of the same episode, not all."""
+    drawn: list[tuple[int, int]] = []
+    index = {frames.human[row].tobytes(): row for row in range(len(frames))}
+    robots = {frames.robot[row].tobytes(): row for row in range(len(frames))}
+
+    def look(self: Trainer, draw: object, title: str) -> None:
+        for seed in range(64):
+            human, robot = draw(np.random.default_rng(seed))  # type: ignore[operator]
+            first, second = index[human[0, 0].numpy().tobytes()], robots[robot[0, 0].numpy().tobytes()]
+            drawn.append((first // STEPS, second // STEPS))
+
+    monkeypatch.setattr(Trainer, "run", look)
+    train_skills(TINY_XSKILL.skills, frames, Loop(steps=1), SkillRecipe(videos=1, moments=5), tmp_path)
+    same = sum(human == robot for human, robot in drawn)
+    assert 4 <= same <= 32
+    assert len(set(drawn)) > 8
+
+
+def test_videos_stay_in_their_episode_and_end_with_its_last_frame(frames: Frames) -> None:
+    drawn = draw_videos(frames, np.random.default_rng(0), 50, 9, 2)
+    assert (drawn // STEPS == drawn[:, :1] // STEPS).all()
+    assert set((drawn[:, 0] % STEPS).tolist()) == {0}
+    assert (drawn[:, -1] % STEPS == STEPS - 1).all()
+    shorter = draw_videos(frames, np.random.default_rng(0), 200, 3, 2)
+    assert set((shorter[:, 0] % STEPS).tolist()) == set(range(8))
+    assert (np.diff(shorter, axis=1) == 2).all()
+
+
+def test_the_robots_skills_are_those_of_its_own_videos(tmp_path: Path, frames: Frames) -> None:
+    torch.manual_seed(0)
+    encoder = SkillEncoder(TINY_XSKILL.skills)
+    frames.only(("writing_play",))
+    skills = robot_skills(encoder, frames, tmp_path)
+    assert skills.shape == (2 * STEPS, 16)
+    video = np.asarray(frames.robot[frames.chosen[STEPS:]])
+    read = encoder.read(video, range(STEPS)).numpy()
+    np.testing.assert_allclose(skills[STEPS:], read, atol=5e-3)
+
+
+def test_the_video_model_that_is_told_goes_through_both_stages(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--data", data, "--preset", "tiny", "--steps", 2)
+    assert run("vae", *common, "--out", tmp_path / "vae", "--batch", 2) == 0
+    assert run("vpp", *common, "--out", tmp_path / "one", "--vae", tmp_path / "vae", "--clips", 2) == 0
+    second = ("--stage", 2, "--init", tmp_path / "one", "--clips", 2, "--frames", 4)
+    assert run("vpp", *common, *second, "--out", tmp_path / "two") == 0
+    record = json.loads((tmp_path / "two" / "run.json").read_text())
+    assert record["config"]["sizes"]["language"]["kind"] == "minilm"
+    assert run("vpm", *common, *second, "--out", tmp_path / "wrong") == 2
+    assert "vpm is shown a human" in capsys.readouterr().err
+    assert (
+        run("decoder", *common, "--encoder", "vpm", "--vpm", tmp_path / "two", "--out", tmp_path / "d") == 2
+    )
+    assert "needs a model that is shown a human" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("diffusion_policy", "--preset", "tinny"), "Did you mean 'tiny'"),
+        (
+            ("diffusion_policy", "--preset", "tiny", "--tasks", "push_pull", "writing_play"),
+            "basic and writing",
+        ),
+        (("xskill", "--preset", "tiny", "--stage", "2"), "needs --init"),
+        (("xskill", "--preset", "compact"), "the model reads"),
+    ],
+)
+def test_bad_input_is_named(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], message: str
+) -> None:
+    assert run(*words, "--data", data, "--out", tmp_path / "out", "--steps", 1) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_policies_that_do_not_belong_together_are_refused(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("diffusion_policy", "--data", data, "--preset", "tiny", "--steps", 1, "--batch", 2)
+    for out in ("a", "b"):
+        assert run(*common, "--tasks", "push_pull", "--out", tmp_path / out) == 0
+    packed = ("pack", "--out", tmp_path / "p", "--execute", 2, "--policy")
+    assert run(*packed, tmp_path / "a", tmp_path / "b") == 2
+    assert "one policy for each training domain" in capsys.readouterr().err
+    assert (
+        run("xskill", *common[1:5], "--steps", 1, "--videos", 1, "--moments", 7, "--out", tmp_path / "s") == 0
+    )
+    assert run(*packed, tmp_path / "s") == 2
+    assert "is the run of no policy" in capsys.readouterr().err
+    assert run(*packed, tmp_path / "a", "--hand", tmp_path / "b") == 2

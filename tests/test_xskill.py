@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from episodes import make_episode
+from tiny import TINY_XSKILL
+
+from h2r_bench.policies.h2r.files import WeightsDamagedError
+from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
+from h2r_bench.policies.rivals.xskill import XSkillModel, padded, sequence_starts
+from h2r_bench.policies.rivals.xskill_agent import XSkillAgent
+from h2r_bench.types import Demonstration
+
+POLICY = TINY_XSKILL.policy
+
+
+def agent() -> XSkillAgent:
+    torch.manual_seed(0)
+    return XSkillAgent(SkillEncoder(TINY_XSKILL.skills), {"basic": XSkillModel(POLICY)}, execute=2)
+
+
+def observation(seed: int = 0) -> dict[str, np.ndarray]:
+    episode = make_episode(seed)
+    clip = np.concatenate([episode.human] * 3)[:30]
+    return {"image": episode.robot[0], "state": episode.state[0], "human_clip": clip}
+
+
+def act(subject: XSkillAgent, video: np.ndarray) -> np.ndarray:
+    subject.reset(Demonstration(video, 10.0, ""), "", 0)
+    return np.asarray(subject.predict(observation())[0])
+
+
+def test_the_whole_demonstration_is_watched() -> None:
+    subject, video = agent(), make_episode(3).human
+    end = video.copy()
+    end[-1] = 0
+    first = act(subject, video)
+    np.testing.assert_array_equal(act(subject, video), first)
+    assert not np.array_equal(act(subject, end), first)
+
+
+def test_the_clip_of_the_observation_does_not_matter_then() -> None:
+    subject, video = agent(), make_episode(3).human
+    first = act(subject, video)
+    subject.reset(Demonstration(video, 10.0, ""), "", 0)
+    other = {**observation(), "human_clip": observation(9)["human_clip"]}
+    np.testing.assert_array_equal(subject.predict(other)[0], first)
+
+
+def test_without_a_demonstration_it_says_what_it_lacks() -> None:
+    subject = agent()
+    subject.reset(None, "", 0)
+    with pytest.warns(UserWarning, match="knows the first 30 frames alone"):
+        assert np.isfinite(subject.predict(observation())[0]).all()
+
+
+def test_skills_of_another_width_are_refused() -> None:
+    with pytest.raises(WeightsDamagedError, match="skills of width 8"):
+        XSkillAgent(
+            SkillEncoder(TINY_XSKILL.skills),
+            {"basic": XSkillModel(replace(POLICY, skill_width=8))},
+            execute=2,
+        )
+
+
+@pytest.mark.parametrize(
+    ("length", "starts"), [(1, [0]), (9, [0, 4, 8]), (17, [0, 5, 11, 16]), (161, [0, 53, 107, 160])]
+)
+def test_a_long_video_is_read_at_equal_distances(length: int, starts: list[int]) -> None:
+    assert sequence_starts(length, 4, 4) == starts
+
+
+def test_what_fills_a_sequence_up_is_not_attended_to() -> None:
+    torch.manual_seed(0)
+    model = XSkillModel(POLICY).eval()
+    seen = torch.randn(1, model.vision.width + 10)
+    sequence, there = padded(torch.randn(5, POLICY.skill_width), POLICY.longest)
+    assert there.tolist() == [True] * 5 + [False] * 3
+    filled = sequence.clone()
+    filled[5:] = 7.0
+    due = model.alignment(seen, sequence[None], there[None])
+    torch.testing.assert_close(model.alignment(seen, filled[None], there[None]), due)
+    assert not torch.allclose(model.alignment(seen, sequence.flip(0)[None], there.flip(0)[None]), due)
+
+
+def test_the_loss_reaches_alignment_policy_and_vision() -> None:
+    torch.manual_seed(0)
+    model, batch = XSkillModel(POLICY), 3
+    sequence, there = padded(torch.randn(5, 16), POLICY.longest)
+    loss = model.loss(
+        torch.randint(0, 256, (batch, 32, 32, 3), dtype=torch.uint8),
+        torch.rand(batch, 10),
+        sequence.expand(batch, -1, -1),
+        there.expand(batch, -1),
+        torch.randn(batch, 16),
+        torch.rand(batch, 4, 10),
+        torch.Generator().manual_seed(0),
+    )
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())
