@@ -160,7 +160,7 @@ def test_reproduced_trials_are_filmed_where_the_site_looks(tmp_path: Path) -> No
 
 def test_samples_follow_their_seed(tmp_path: Path) -> None:
     recorded(tmp_path, 6)
-    write_run(tmp_path, "push_pull", "vpp", "++")
+    write_run(tmp_path, "push_pull", "vpp", "++", world=WORLD_VERSION)
     board = board_of(tmp_path)
     assert sample(board, 3, 0) == sample(board, 3, 0)
     assert len({record.key() for record in sample(board, 100, 0)}) == 8
