@@ -30,11 +30,13 @@ from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.ruler import off_by
 from h2r_bench.training.commands import (
     BuildKNN,
+    MeasureErrors,
     Pack,
     TrainDecoder,
     TrainHand,
     TrainScene,
     run_decoder,
+    run_errors,
     run_hand,
     run_knn,
     run_pack,
@@ -201,6 +203,7 @@ Job = (
     | Annotated[TrainDiffusionPolicy, tyro.conf.subcommand("diffusion_policy")]
     | Annotated[TrainXSkill, tyro.conf.subcommand("xskill")]
     | Annotated[ProbeVPM, tyro.conf.subcommand("probe")]
+    | Annotated[MeasureErrors, tyro.conf.subcommand("errors")]
     | Annotated[TrainRuler, tyro.conf.subcommand("ruler")]
     | Annotated[TrainHand, tyro.conf.subcommand("hand")]
     | Annotated[TrainScene, tyro.conf.subcommand("scene")]
@@ -301,6 +304,7 @@ RUNNERS: dict[type, Any] = {
     TrainDiffusionPolicy: run_diffusion_policy,
     TrainXSkill: run_xskill,
     ProbeVPM: run_probe,
+    MeasureErrors: run_errors,
     TrainRuler: run_ruler,
     TrainHand: run_hand,
     TrainScene: run_scene,

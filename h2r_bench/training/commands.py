@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shlex
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -16,7 +17,9 @@ from h2r_bench.policies.h2r.encoders import Sources
 from h2r_bench.policies.hand_tracker import HandConfig
 from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, SceneConfig, SceneReader, Towers
 from h2r_bench.training.decoder import Recipe, fitted_config, train_decoder
+from h2r_bench.training.errors import errors_of, open_head
 from h2r_bench.training.hand import train_hand
+from h2r_bench.training.held_out import held_out
 from h2r_bench.training.inputs import BASIC, domain_of, open_frames, preset
 from h2r_bench.training.knn import build_gallery
 from h2r_bench.training.loop import Loop
@@ -128,6 +131,28 @@ class BuildKNN:
 
 
 @dataclass(frozen=True)
+class MeasureErrors:
+    """How many millimetres the chunks of an agent's decoder are off on held-out episodes."""
+
+    weights: Path
+    """Folder of the agent's weights, as `pack` writes it."""
+    out: Path | None = None
+    """Folder to write errors.json into."""
+    tasks: tuple[str, ...] = BASIC
+    """Tasks whose held-out episodes are recorded and measured, each by itself; all of one training domain."""
+    episodes: int = 20
+    """Held-out episodes of each task."""
+    clips: int = 200
+    """Clips that are measured of each task."""
+    seed: int = 0
+    """Of the clips and the noise."""
+
+    def __post_init__(self) -> None:
+        if min(self.episodes, self.clips) < 1 or self.seed < 0:
+            raise ValueError("--episodes and --clips are at least 1, --seed at least 0")
+
+
+@dataclass(frozen=True)
 class Pack:
     """Bring trained parts together as the weights of an agent (float16, manifest, README)."""
 
@@ -201,6 +226,25 @@ def run_knn(job: BuildKNN, command: list[str]) -> None:
     )
     size = sum((job.out / name).stat().st_size for name in names)
     print(f"{len(names)} files in {job.out}, {size / 1e6:.1f} MB")
+
+
+def run_errors(job: MeasureErrors, command: list[str]) -> None:
+    """Print how far the chunks are off, and write it to `out`/errors.json."""
+    head = open_head(job.weights, domain_of(job.tasks))
+    found = {}
+    for task in job.tasks:
+        frames = held_out(task, job.episodes, head.encoder.image_size)
+        found[task] = errors = errors_of(head, frames, job.clips, job.seed, f"clips of {task}")
+        x, y, z = errors.axes_mm
+        print(
+            f"{task:16} position {errors.position_mm:.1f} mm (x {x:.1f}, y {y:.1f}, z {z:.1f}; "
+            f"first half {errors.first_mm:.1f}), rotation {errors.rotation_deg:.1f} degrees, "
+            f"gripper {errors.gripper:.1%}"
+        )
+    if job.out:
+        job.out.mkdir(parents=True, exist_ok=True)
+        record = {"command": shlex.join(command), **{task: asdict(each) for task, each in found.items()}}
+        (job.out / "errors.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 def run_pack(job: Pack, command: list[str]) -> None:

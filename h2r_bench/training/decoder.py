@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.encoders import Sight, VideoEncoder
@@ -44,6 +45,10 @@ class Recipe:
     state_noise: float = 0.03
     """Noise on the normalised state, so that the decoder learns to follow the video rather than to go on as
     it went (standard deviation)."""
+    readout_weight: float = 1.0
+    """Weight of a second loss: a linear layer, thrown away afterwards, reads from each frame's tokens the
+    action of that moment. The tokens learn faster where the gripper is when they are asked for it without the
+    noise of diffusion in between."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +64,14 @@ class Examples:
 
 
 class DecoderLoss(nn.Module):
-    """Equation 3 on batches of examples, with noise on the state and gaps in the features."""
+    """Equation 3 and the readout on batches of examples, with noisy states and gaps in the features."""
 
     def __init__(self, decoder: ActionDecoder, recipe: Recipe) -> None:
         super().__init__()
         self.decoder = decoder
         self.recipe = recipe
+        config = decoder.config
+        self.readout = nn.Linear(config.queries_per_frame * config.width, config.action_dim)
 
     def forward(
         self, features: Tensor, state: Tensor, actions: Tensor, *, generator: torch.Generator
@@ -72,7 +79,17 @@ class DecoderLoss(nn.Module):
         """Features (B, F, C, h, w), states (B, 10) and actions (B, chunk, 10), both normalised."""
         noise = randn_tensor(state.shape, generator=generator, device=state.device)
         noisy = state + self.recipe.state_noise * noise
-        return self.decoder.loss(self._thinned(features, generator), noisy, actions, generator)
+        context = self.decoder.context(self._thinned(features, generator), noisy)
+        loss = self.decoder.policy.loss(actions, context, generator)
+        if not self.recipe.readout_weight:
+            return loss
+        return loss + self.recipe.readout_weight * self._readout_loss(context[:, :-1], actions)
+
+    def _readout_loss(self, tokens: Tensor, actions: Tensor) -> Tensor:
+        """Mean error of the actions (B, chunk, 10) as read from the tokens (B, n, L) of their own frames."""
+        frames = min(self.decoder.config.frames, actions.shape[1])
+        of_frame = tokens.unflatten(1, (self.decoder.config.frames, -1)).flatten(2)
+        return F.smooth_l1_loss(self.readout(of_frame[:, :frames]), actions[:, :frames], beta=0.1)
 
     def _thinned(self, features: Tensor, generator: torch.Generator) -> Tensor:
         """`features` without some channels of each frame, the others larger by as much."""

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from h2r_bench.datasets import DatasetError
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.encoder_names import find_encoder
 from h2r_bench.policies.h2r.files import MANIFEST, write_manifest
 from h2r_bench.training.inputs import BASIC, domain_of
-from h2r_bench.training.record import history
+from h2r_bench.training.record import finished, history
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,10 +34,7 @@ class DecoderRun:
     @classmethod
     def open(cls, folder: Path) -> DecoderRun:
         """Read its record. Raises DatasetError for a run that did not finish."""
-        runs = history(folder)
-        if "steps" not in runs[-1]:
-            raise DatasetError(f"{folder}: this run has not finished; give its command again")
-        return cls(folder, runs)
+        return cls(folder, finished(folder))
 
     @property
     def encoder(self) -> str:
@@ -70,9 +66,7 @@ def pack(decoders: Sequence[Path], vpm: Path | None, execute: int, out: Path) ->
     opened = [DecoderRun.open(folder) for folder in decoders]
     _check(opened, vpm)
     loaded = [ActionDecoder.load(run.folder) for run in opened]
-    chunk = min(decoder.config.chunk for decoder in loaded)
-    if not 1 <= execute <= chunk:
-        raise ValueError(f"--execute is between 1 and the chunk of {chunk} actions, got {execute}")
+    check_execute(execute, min(decoder.config.chunk for decoder in loaded))
     clear(out)
     domains = {run.domain: "." if run is opened[0] else run.domain for run in opened}
     kind = find_encoder(opened[0].encoder)
@@ -99,6 +93,12 @@ def seal(out: Path, facts: dict[str, Any], runs: Runs, title: str, command: str)
     return names
 
 
+def check_execute(execute: int, chunk: int) -> None:
+    """Raise ValueError when a chunk of so many actions has not as many to execute."""
+    if not 1 <= execute <= chunk:
+        raise ValueError(f"--execute is between 1 and the chunk of {chunk} actions, got {execute}")
+
+
 def check_sizes(out: Path, names: Sequence[str]) -> None:
     """Raise ValueError for a file that is too large to ship."""
     for name in names:
@@ -110,7 +110,7 @@ def pack_hand(regressor: Path, execute: int, out: Path) -> list[str]:
     """The same for the hand tracker's run `regressor`."""
     from h2r_bench.policies.hand_tracker import HandRegressor
 
-    runs = history(regressor)
+    runs = finished(regressor)
     clear(out)
     HandRegressor.load(regressor).save(out, torch.float16)
     title = "an agent that reads the hand's pose from single frames"
@@ -121,7 +121,7 @@ def pack_ruler(run: Path, out: Path) -> list[str]:
     """The same for the run of a ruler, which acts in nothing and measures predictions."""
     from h2r_bench.ruler import load_ruler, save_ruler
 
-    runs = history(run)
+    runs = finished(run)
     clear(out)
     save_ruler(load_ruler(run), out, torch.float16)
     facts = {key: value for key, value in facts_of(runs, 1).items() if key != "execute"}

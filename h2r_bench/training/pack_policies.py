@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from h2r_bench.datasets import DatasetError
 from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyModel
 from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
 from h2r_bench.policies.rivals.xskill import XSkillModel
 from h2r_bench.training.inputs import domain_of
-from h2r_bench.training.pack import clear, facts_of, merged, seal
-from h2r_bench.training.record import history
+from h2r_bench.training.pack import check_execute, clear, facts_of, merged, seal
+from h2r_bench.training.record import finished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,10 +50,7 @@ class PolicyRun:
     @classmethod
     def open(cls, folder: Path) -> PolicyRun:
         """Read its record. Raises DatasetError for a run that did not finish."""
-        runs = history(folder)
-        if "steps" not in runs[-1]:
-            raise DatasetError(f"{folder}: this run has not finished; give its command again")
-        return cls(folder, runs)
+        return cls(folder, finished(folder))
 
     @property
     def kind(self) -> Kind:
@@ -83,9 +79,7 @@ def pack_policies(folders: Sequence[Path], execute: int, out: Path) -> list[str]
     opened = [PolicyRun.open(folder) for folder in folders]
     kind = _one_kind(opened)
     loaded: list[Any] = [kind.policy.load(run.folder) for run in opened]
-    chunk = min(model.config.unet.chunk for model in loaded)
-    if not 1 <= execute <= chunk:
-        raise ValueError(f"--execute is between 1 and the chunk of {chunk} actions, got {execute}")
+    check_execute(execute, min(model.config.unet.chunk for model in loaded))
     clear(out)
     domains = {run.domain: "." if run is opened[0] else run.domain for run in opened}
     for run, model in zip(opened, loaded, strict=True):

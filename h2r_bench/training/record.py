@@ -76,3 +76,11 @@ def _fixed(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     return {key: _fixed(each) for key, each in value.items() if key not in BUDGET and each is not None}
+
+
+def finished(folder: Path) -> list[dict[str, Any]]:
+    """The `history` of the run in `folder`. Raises DatasetError for a run that did not finish."""
+    runs = history(folder)
+    if "steps" not in runs[-1]:
+        raise DatasetError(f"{folder}: this run has not finished; give its command again")
+    return runs

@@ -13,13 +13,37 @@ if TYPE_CHECKING:
     from h2r_bench.policies.h2r.config import DecoderConfig
 
 
+class FewQueries:
+    """Attention of a few queries to many cells, without a key and a value for every cell.
+
+    The products of diffusers' own processor in another order: (q Wk) c instead of q (Wk c), and Wv (a c)
+    instead of a (Wv c). With 4 queries to 68 cells that is a small part of the work.
+    """
+
+    def __call__(
+        self, attn: Attention, hidden_states: Tensor, encoder_hidden_states: Tensor, **_unused: object
+    ) -> Tensor:
+        """Queries (N, q, L) that look at cells (N, m, L), to (N, q, L)."""
+        count, queries, _ = hidden_states.shape
+        key, value = (layer.weight.unflatten(0, (attn.heads, -1)) for layer in (attn.to_k, attn.to_v))
+        # By head first, all queries of all N in one product: (heads, N q, L).
+        query = attn.to_q(hidden_states).flatten(0, 1).unflatten(-1, (attn.heads, -1)).transpose(0, 1)
+        looking = (query @ key).unflatten(1, (count, queries)).transpose(0, 1).flatten(1, 2)
+        scores = attn.scale * looking @ encoder_hidden_states.transpose(1, 2)
+        seen = scores.softmax(-1) @ encoder_hidden_states
+        of_head = seen.unflatten(1, (attn.heads, queries)).transpose(0, 1).flatten(1, 2)
+        found = (of_head @ value.transpose(1, 2)).transpose(0, 1).flatten(1)
+        out: Tensor = attn.to_out[0](found).unflatten(0, (count, queries))
+        return out
+
+
 class VideoFormerLayer(nn.Module):
     """FFN(Temp-Attn(Spat-Attn(Q, F))), each step added to what it reads."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.norm_spatial, self.norm_temporal, self.norm_ffn = (nn.LayerNorm(width) for _ in range(3))
-        self.spatial = Attention(width, heads=heads, dim_head=width // heads)
+        self.spatial = Attention(width, heads=heads, dim_head=width // heads, processor=FewQueries())
         self.temporal = Attention(width, heads=heads, dim_head=width // heads)
         self.ffn = FeedForward(width)
 
