@@ -25,17 +25,22 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from h2r_bench.policies.h2r.config import DecoderConfig
+    from h2r_bench.policies.h2r.frame_reader import FrameReader
     from h2r_bench.training.frames import Frames
 
 PIECE = 8
 """Clips that the encoder sees at once when features are computed."""
 
 
+READOUT_BETA = 0.1
+"""Normalised error above which a readout's loss grows linearly."""
+
+
 @dataclass(frozen=True)
 class Recipe:
     """What a decoder is trained on."""
 
-    batch: int = 32
+    batch: int = 16
     """Clips in a batch."""
     clips: int = 6000
     """Clips whose features are computed, once, where the encoder is frozen; 200 kB each. A few are learnt by
@@ -49,6 +54,11 @@ class Recipe:
     """Weight of a second loss: a linear layer, thrown away afterwards, reads from each frame's tokens the
     action of that moment. The tokens learn faster where the gripper is when they are asked for it without the
     noise of diffusion in between."""
+    reader_share: float = 0.3
+    """Share of the training in which the frame reader alone learns, from single frames, to read the action of
+    their moment; then it is frozen. Behind an encoder that is trained as well, all learn together."""
+    reader_batch: int = 128
+    """Frames in a batch of the frame reader's training."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,8 @@ class DecoderLoss(nn.Module):
         """Features (B, F, C, h, w), states (B, 10) and actions (B, chunk, 10), both normalised."""
         noise = randn_tensor(state.shape, generator=generator, device=state.device)
         noisy = state + self.recipe.state_noise * noise
-        context = self.decoder.context(self._thinned(features, generator), noisy)
+        features = thinned(features, self.recipe.feature_dropout, generator)
+        context = self.decoder.context(features, noisy)
         loss = self.decoder.policy.loss(actions, context, generator)
         if not self.recipe.readout_weight:
             return loss
@@ -89,15 +100,22 @@ class DecoderLoss(nn.Module):
         """Mean error of the actions (B, chunk, 10) as read from the tokens (B, n, L) of their own frames."""
         frames = min(self.decoder.config.frames, actions.shape[1])
         of_frame = tokens.unflatten(1, (self.decoder.config.frames, -1)).flatten(2)
-        return F.smooth_l1_loss(self.readout(of_frame[:, :frames]), actions[:, :frames], beta=0.1)
+        return F.smooth_l1_loss(self.readout(of_frame[:, :frames]), actions[:, :frames], beta=READOUT_BETA)
 
-    def _thinned(self, features: Tensor, generator: torch.Generator) -> Tensor:
-        """`features` without some channels of each frame, the others larger by as much."""
-        share = self.recipe.feature_dropout
-        if not share:
-            return features
-        kept = torch.rand((*features.shape[:3], 1, 1), generator=generator) >= share
-        return features * kept.to(features.device) / (1.0 - share)
+
+class ReaderLoss(nn.Module):
+    """What the frame reader says of single frames, beside the action of their moment."""
+
+    def __init__(self, reader: FrameReader, width: int, actions: int, dropout: float) -> None:
+        super().__init__()
+        self.reader = reader
+        self.readout = nn.Linear(width, actions)
+        self.dropout = dropout
+
+    def forward(self, features: Tensor, actions: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Features (B, C, h, w) and normalised actions (B, 10)."""
+        read = self.readout(self.reader(thinned(features, self.dropout, generator)))
+        return F.smooth_l1_loss(read, actions, beta=READOUT_BETA)
 
 
 class JointLoss(nn.Module):
@@ -123,6 +141,14 @@ class JointLoss(nn.Module):
         features = self.encoder(Sight(human, robot, instruction, step, []))
         out: Tensor = self.loss(features, state, actions, generator=generator)
         return out
+
+
+def thinned(features: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """`features` (..., C, h, w) without a `share` of each frame's channels, the others larger by as much."""
+    if not share:
+        return features
+    kept = torch.rand((*features.shape[:-2], 1, 1), generator=generator) >= share
+    return features * kept.to(features.device) / (1.0 - share)
 
 
 def make_examples(
@@ -196,11 +222,36 @@ def train_decoder(
         Trainer(JointLoss(encoder, loss), loop, out).run(draw, "decoder")
     else:
         examples = make_examples(encoder, decoder, frames, recipe.clips, loop.seed, out)
-        Trainer(loss, loop, out).run(_drawing_examples(examples, recipe), "decoder")
+        rest = _train_reader(decoder, examples, loop, recipe, out / "reader")
+        Trainer(loss, rest, out).run(_drawing_examples(examples, recipe), "decoder")
     if not encoder.own_run:
         encoder.save(out)
     decoder.save(out)
     return decoder
+
+
+def _train_reader(decoder: ActionDecoder, examples: Examples, loop: Loop, recipe: Recipe, out: Path) -> Loop:
+    """Train the decoder's frame reader, freeze it, and return what is left of the budget `loop`."""
+    reader, config = decoder.former.reader, decoder.config
+    if reader is None or not recipe.reader_share:
+        return loop
+    loss = ReaderLoss(reader, config.width, config.action_dim, recipe.feature_dropout)
+    frames = min(config.frames, config.chunk)
+
+    def draw(rng: np.random.Generator) -> Batch:
+        rows = np.sort(rng.integers(recipe.clips, size=recipe.reader_batch))
+        moments = rng.integers(frames, size=recipe.reader_batch)
+        return torch.from_numpy(examples.features[rows, moments]).float(), examples.actions[rows, moments]
+
+    Trainer(loss, _part(loop, recipe.reader_share), out).run(draw, "frame reader")
+    reader.requires_grad_(False)
+    return _part(loop, 1.0 - recipe.reader_share)
+
+
+def _part(loop: Loop, share: float) -> Loop:
+    """`loop` with a `share` of its budget."""
+    steps = None if loop.steps is None else max(1, round(share * loop.steps))
+    return replace(loop, steps=steps, minutes=None if loop.minutes is None else share * loop.minutes)
 
 
 def _drawing_examples(examples: Examples, recipe: Recipe) -> Draw:

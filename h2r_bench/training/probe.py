@@ -45,7 +45,8 @@ class Probe(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (N, C, h, w) to (N, 5): normalised position, logits of an open gripper and its command."""
-        maps = self.convolutions(self.norm(features))
+        # Channels last, PyTorch's group normalisation crashes on the CPU in the backward pass.
+        maps = self.convolutions(self.norm(features.contiguous()))
         height, width = maps.shape[-2:]
         share = maps.flatten(2).softmax(-1)
         rows = torch.linspace(-1, 1, height).repeat_interleave(width)

@@ -9,6 +9,17 @@ GROUPS = 8
 """Groups of the group normalisation; widths are multiples of it."""
 
 
+def waves(count: int, width: int) -> Tensor:
+    """Positions 0 to `count` - 1 as sines and cosines of `width` / 2 wavelengths, shape (count, width).
+
+    Where two sequences start from the same ones, attention finds what belongs to the same moment; from small
+    random numbers it has to learn that first.
+    """
+    frequency = 100.0 ** -(torch.arange(width // 2) / (width // 2))
+    angle = torch.arange(count)[:, None] * frequency
+    return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
 class Residual(nn.Module):
     """Two 3x3 convolutions whose result is added to their input; the first may look far (`dilation`)."""
 

@@ -226,6 +226,8 @@ class DecoderConfig:
     """Learnable tokens per frame; n = frames x this (the paper: 16 x 14 = 224)."""
     former_layers: int = 2
     """Layers of the Video Former (the paper: 6)."""
+    maps: int = 0
+    """Heat maps of the frame reader that tokens start from; 0 for none, as in the paper."""
     policy_layers: int = 4
     """Blocks of the diffusion transformer (the paper: 4 + 4)."""
     chunk: int = 16
@@ -255,7 +257,7 @@ class H2RConfig:
     """Actions of a chunk that are executed before the next one is predicted."""
 
 
-COMPACT = H2RConfig()
+COMPACT = H2RConfig(decoder=DecoderConfig(maps=64))
 """Trains from scratch on a CPU; its weights ship with the package."""
 
 PAPER = H2RConfig(

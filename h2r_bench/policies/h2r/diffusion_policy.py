@@ -13,6 +13,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from h2r_bench.policies.h2r.blocks import waves
 from h2r_bench.policies.h2r.noise import target_of
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class DiffusionPolicy(ActionDiffusion):
         super().__init__(config)
         width = config.width
         self.embed = nn.Linear(config.action_dim, width)
-        self.position = nn.Parameter(0.02 * torch.randn(config.chunk, width))
+        self.position = nn.Parameter(waves(config.chunk, width))
         self.time_proj = Timesteps(width, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.time_embedding = TimestepEmbedding(width, width)
         blocks = (

@@ -9,6 +9,9 @@ from diffusers.models.attention import FeedForward
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
+from h2r_bench.policies.h2r.blocks import waves
+from h2r_bench.policies.h2r.frame_reader import FrameReader
+
 if TYPE_CHECKING:
     from h2r_bench.policies.h2r.config import DecoderConfig
 
@@ -62,7 +65,10 @@ class VideoFormerLayer(nn.Module):
 
 
 class VideoFormer(nn.Module):
-    """Features of F frames to n = F x `queries_per_frame` tokens of width L."""
+    """Features of F frames to n = F x `queries_per_frame` tokens of width L.
+
+    With `maps` each frame's tokens start from what a `FrameReader` finds in it.
+    """
 
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
@@ -72,16 +78,20 @@ class VideoFormer(nn.Module):
         self.project = nn.Linear(channels, config.width)
         self.place = nn.Parameter(0.02 * torch.randn(height * width, config.width))
         self.queries = nn.Parameter(0.02 * torch.randn(config.queries_per_frame, config.width))
-        self.time = nn.Parameter(0.02 * torch.randn(config.frames, 1, config.width))
+        self.time = nn.Parameter(waves(config.frames, config.width)[:, None])
+        self.reader = FrameReader(config.feature_shape, config.maps, config.width) if config.maps else None
         layers = (VideoFormerLayer(config.width, config.heads) for _ in range(config.former_layers))
         self.layers = nn.ModuleList(layers)
         self.norm_out = nn.LayerNorm(config.width)
 
     def forward(self, features: Tensor) -> Tensor:
         """Features (B, F, C, h, w), F at least `frames` of which the first are read, to tokens (B, n, L)."""
-        cells = features[:, : self.frames].flatten(3).transpose(2, 3)
-        cells = self.project(self.norm(cells)) + self.place
+        features = features[:, : self.frames]
+        cells = self.project(self.norm(features.flatten(3).transpose(2, 3))) + self.place
         tokens = (self.queries + self.time).expand(len(features), -1, -1, -1)
+        if self.reader is not None:
+            glance = self.reader(features.flatten(0, 1)).unflatten(0, features.shape[:2])
+            tokens = tokens + glance[:, :, None]
         for layer in self.layers:
             tokens = layer(tokens, cells)
         aggregated: Tensor = self.norm_out(tokens.flatten(1, 2))
