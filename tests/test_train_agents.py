@@ -15,6 +15,7 @@ from tiny_agents import TINY_RESNET
 from h2r_bench import train
 from h2r_bench.policies.catalog import AGENTS
 from h2r_bench.policies.h2r import resnet
+from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.config import PRESETS
 from h2r_bench.policies.h2r.files import WeightsDamagedError
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
@@ -115,6 +116,22 @@ def test_a_decoder_for_each_domain(
         assert not (packed / "st_unet.safetensors").exists()
     assert run("pack", "--decoder", runs[0], *mine, "--out", packed, "--execute", 2) == 0
     assert not (packed / "writing" / "decoder.safetensors").exists()
+
+
+def test_the_reader_learns_first_and_then_stays(tmp_path: Path, data: Path, vpm: Path) -> None:
+    common = ("decoder", "--data", data, "--preset", "tiny", "--batch", 2, "--clips", 4, "--vpm", vpm)
+    for steps in (4, 8):
+        out = tmp_path / str(steps)
+        split = ("--steps", steps, "--reader-share", 2 / steps, "--reader-batch", 3)
+        assert run(*common, *split, "--out", out, "--tasks", "push_pull") == 0
+        assert len((out / "reader" / "loss.jsonl").read_text().splitlines()) == 2
+        assert len((out / "loss.jsonl").read_text().splitlines()) == steps - 2
+    short, long = (ActionDecoder.load(tmp_path / str(steps)).former for steps in (4, 8))
+    assert short.reader is not None
+    assert long.reader is not None
+    for key, value in short.reader.state_dict().items():
+        assert torch.equal(value, long.reader.state_dict()[key]), key
+    assert not torch.equal(short.project.weight, long.project.weight)
 
 
 def test_an_encoder_learns_only_where_it_says_so(tmp_path: Path, data: Path) -> None:

@@ -31,6 +31,7 @@ TINY = H2RConfig(
         former_layers=1,
         policy_layers=1,
         chunk=4,
+        maps=8,
     ),
     execute=2,
 )
