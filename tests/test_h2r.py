@@ -283,6 +283,27 @@ def test_imagining_shows_the_clip_of_the_newest_chunk_and_changes_nothing() -> N
     np.testing.assert_array_equal(np.stack(shown[2:]), wanted[:2])
 
 
+@pytest.mark.parametrize("threads", [1, 2, None])
+def test_it_computes_on_as_many_threads_as_it_says(
+    monkeypatch: pytest.MonkeyPatch, threads: int | None
+) -> None:
+    seen = []
+    original = H2RAgent.predict_chunks
+
+    def watched(self: H2RAgent, due: Any) -> Any:
+        seen.append(torch.get_num_threads())
+        return original(self, due)
+
+    monkeypatch.setattr(H2RAgent, "predict_chunks", watched)
+    agent = make_agent()
+    agent.threads = threads
+    before = torch.get_num_threads()
+    agent.predict(observation(0))
+    agent.plan(observation(0), 0)
+    assert seen == [threads or before] * 2
+    assert torch.get_num_threads() == before
+
+
 def test_beyond_its_clip_the_last_imagined_frame_stays() -> None:
     subject = agent()
     subject.predict(observation(2))

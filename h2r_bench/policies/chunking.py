@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -18,7 +19,7 @@ with extras.explained():
     import torch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from typing import Self
 
     from h2r_bench.types import Demonstration, Float32Array
@@ -29,6 +30,17 @@ ASSETS = Path(__file__).parents[1] / "assets"
 Steps = NDArray[np.int64]
 Rows = dict[str, NDArray[Any]]
 """Entries of observations, each with the environment as first axis."""
+
+
+@contextmanager
+def on_threads(count: int | None) -> Iterator[None]:
+    """PyTorch on `count` threads of the CPU; None leaves it as it is."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class UnknownDomainError(ValueError):
@@ -90,6 +102,9 @@ class ChunkingAgent(ABC):
     """Folder of its weights in the package's assets; empty for agents that ship without."""
     recipe: ClassVar[str] = "docs/training.md"
     """Where it is said how its weights are made."""
+    threads: int | None = 1
+    """Threads of the CPU that it computes on: with one it does the same, bit by bit, on any number of cores,
+    and never waits for a core that is busy. None takes all, which is faster for large batches."""
     domains: tuple[str, ...] | None = None
     """Training domains of tasks that its weights know; None for any."""
     domain: str = "basic"
@@ -182,10 +197,11 @@ class ChunkingAgent(ABC):
         batched = np.ndim(observation["state"]) == 2
         rows = self._rows(observation, batched)
         plan = self._recall(state, episode_start, len(rows["state"]))
-        self.remember(rows, plan)
         due = np.flatnonzero(plan.step % self.execute == 0)
-        if len(due):
-            plan.chunk[due] = self.predict_chunks(self._due(rows, plan, due))
+        with on_threads(self.threads):
+            self.remember(rows, plan)
+            if len(due):
+                plan.chunk[due] = self.predict_chunks(self._due(rows, plan, due))
         action = plan.chunk[np.arange(len(plan.step)), plan.step % self.execute]
         plan.step += 1
         self._plan = plan
@@ -196,9 +212,10 @@ class ChunkingAgent(ABC):
         rows = self._rows(observation, batched=False)
         plan = self._recall(None, [step == 0], 1)
         plan.step[:] = step
-        self.remember(rows, plan)
         self._plan = plan
-        return self.predict_chunks(self._due(rows, plan, np.array([0])))[0]
+        with on_threads(self.threads):
+            self.remember(rows, plan)
+            return self.predict_chunks(self._due(rows, plan, np.array([0])))[0]
 
     # --- inside ------------------------------------------------------------------------------------------
 
