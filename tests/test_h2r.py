@@ -295,11 +295,11 @@ def test_it_computes_on_as_many_threads_as_it_says(
         return original(self, due)
 
     monkeypatch.setattr(H2RAgent, "predict_chunks", watched)
-    agent = make_agent()
-    agent.threads = threads
+    watched_agent = agent()
+    watched_agent.threads = threads
     before = torch.get_num_threads()
-    agent.predict(observation(0))
-    agent.plan(observation(0), 0)
+    watched_agent.predict(observation())
+    watched_agent.plan(observation(), 0)
     assert seen == [threads or before] * 2
     assert torch.get_num_threads() == before
 
