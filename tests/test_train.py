@@ -58,8 +58,10 @@ def test_every_stage_end_to_end(tmp_path: Path, data: Path) -> None:
     observation = {"image": episode.robot[0], "state": episode.state[0], "human_clip": episode.human}
     assert agent.predict(observation)[0].shape == (7,)
     assert agent.world == 1
-    assert [entry["steps"] for entry in agent.manifest["runs"]] == [3, 3, 3, 3]
+    assert [entry["steps"] for entry in agent.manifest["runs"]] == [3, 3, 3, 2]
+    assert agent.manifest["runs"][-1]["reader"]["steps"] == 1
     readme = (out / "README.md").read_text()
+    assert f"| `{decoder}`, frame reader | 1 |" in readme
     assert f"python -m h2r_bench.train vpm --data {data}" in readme
     assert "python -m h2r_bench.collect" in readme
     assert len((one / "loss.jsonl").read_text().splitlines()) == 3

@@ -20,6 +20,7 @@ from h2r_bench.policies.h2r.encoders import Sight, VideoEncoder
 from h2r_bench.training.cache import filled
 from h2r_bench.training.frames import MAX_LAG, Clips
 from h2r_bench.training.loop import Batch, Draw, Loop, Trainer
+from h2r_bench.training.record import READER
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -222,7 +223,7 @@ def train_decoder(
         Trainer(JointLoss(encoder, loss), loop, out).run(draw, "decoder")
     else:
         examples = make_examples(encoder, decoder, frames, recipe.clips, loop.seed, out)
-        rest = _train_reader(decoder, examples, loop, recipe, out / "reader")
+        rest = _train_reader(decoder, examples, loop, recipe, out / READER)
         Trainer(loss, rest, out).run(_drawing_examples(examples, recipe), "decoder")
     if not encoder.own_run:
         encoder.save(out)

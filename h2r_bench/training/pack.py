@@ -13,7 +13,7 @@ from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.encoder_names import find_encoder
 from h2r_bench.policies.h2r.files import MANIFEST, write_manifest
 from h2r_bench.training.inputs import BASIC, domain_of
-from h2r_bench.training.record import finished, history
+from h2r_bench.training.record import READER, finished, history
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,10 +173,7 @@ def merged(histories: Sequence[Runs]) -> Runs:
 
 def _readme(out: Path, runs: Runs, names: list[str], title: str, command: str) -> str:
     sizes = "\n".join(f"| `{name}` | {(out / name).stat().st_size / 1e6:.1f} MB |" for name in names)
-    took = "\n".join(
-        f"| `{run['config']['out']}` | {run['steps']} | {run.get('samples', '')} | {run['minutes']:.1f} |"
-        for run in runs
-    )
+    took = "\n".join(row for run in runs for row in _took(run))
     commands = "\n".join([_collect(runs[-1]), *(run["command"] for run in runs), command])
     return f"""# Weights of {title}
 
@@ -196,6 +193,16 @@ version {runs[-1]["data"]["world"]} (data seed {runs[-1]["data"]["seed"]}). Floa
 |---|---|
 {sizes}
 """
+
+
+def _took(run: dict[str, Any]) -> list[str]:
+    """Rows of a table: what the run took, its frame reader first."""
+    name = f"`{run['config']['out']}`"
+    parts = [(f"{name}, frame reader", run[READER])] if READER in run else []
+    return [
+        f"| {title} | {part['steps']} | {part.get('samples', '')} | {part['minutes']:.1f} |"
+        for title, part in [*parts, (name, run)]
+    ]
 
 
 def _collect(run: dict[str, Any]) -> str:

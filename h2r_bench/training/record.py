@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RUN = "run.json"
+READER = "reader"
+"""Folder, in the run of a decoder, of its frame reader's training."""
 BUDGET = ("steps", "minutes", "checkpoint_minutes")
 """Settings that may change when a run goes on."""
 
@@ -43,12 +45,18 @@ def start_run(out: Path, config: Any, sizes: dict[str, Any], command: list[str],
 def finish_run(out: Path) -> None:
     """Add to `run.json` what the run took."""
     record = json.loads((out / RUN).read_text())
-    progress = json.loads((out / "checkpoint" / "progress.json").read_text())
-    record["steps"] = progress["step"]
-    record["samples"] = progress["samples"]
-    record["minutes"] = round(progress["seconds"] / 60, 2)
+    record |= _progress(out)
+    if (out / READER).is_dir():
+        record[READER] = _progress(out / READER)
     record["made_with"] = {"torch": torch.__version__, "python": platform.python_version()}
     (out / RUN).write_text(json.dumps(record, indent=1) + "\n")
+
+
+def _progress(out: Path) -> dict[str, Any]:
+    """What the training in `out` took."""
+    progress = json.loads((out / "checkpoint" / "progress.json").read_text())
+    minutes = round(progress["seconds"] / 60, 2)
+    return {"steps": progress["step"], "samples": progress["samples"], "minutes": minutes}
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
