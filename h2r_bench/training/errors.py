@@ -14,9 +14,7 @@ from rich.console import Console
 from rich.progress import track
 from scipy.spatial.transform import Rotation
 
-from h2r_bench.policies.h2r.action_decoder import ActionDecoder
-from h2r_bench.policies.h2r.agent import Head
-from h2r_bench.policies.h2r.encoder_names import find_encoder
+from h2r_bench.policies.h2r.agent import load_heads
 from h2r_bench.policies.h2r.encoders import Sight
 from h2r_bench.policies.h2r.files import read_manifest
 from h2r_bench.training.decoder import draw_clips, look
@@ -25,6 +23,7 @@ from h2r_bench.types import GRIPPER_OPENS_ABOVE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from h2r_bench.policies.h2r.agent import Head
     from h2r_bench.training.frames import Clips, Frames
     from h2r_bench.types import Float32Array
 
@@ -54,13 +53,11 @@ def open_head(folder: Path, domain: str) -> Head:
 
     Raises WeightsDamagedError, or ValueError when the weights have none for the domain.
     """
-    manifest = read_manifest(folder)
-    places = manifest.get("domains", {"basic": "."})
-    if domain not in places:
-        raise ValueError(f"{folder} has decoders for {', '.join(sorted(places))}, none for {domain}")
-    kind, place = find_encoder(manifest.get("encoder", "vpm")), folder / places[domain]
-    encoder = kind.load(place if kind.trained_with_decoder else folder)
-    return Head(encoder.eval(), ActionDecoder.load(place))
+    heads = load_heads(folder, read_manifest(folder))
+    if domain not in heads:
+        raise ValueError(f"{folder} has decoders for {', '.join(sorted(heads))}, none for {domain}")
+    heads[domain].encoder.eval()
+    return heads[domain]
 
 
 def errors_of(head: Head, frames: Frames, clips: int, seed: int, title: str) -> ChunkErrors:

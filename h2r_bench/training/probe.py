@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
+from h2r_bench.policies.h2r.frame_reader import FrameReader
 from h2r_bench.training.frames import Clips
 from h2r_bench.training.loop import Loop, make_optimizers
 from h2r_bench.types import GRIPPER_OPENS_ABOVE
@@ -30,30 +31,10 @@ PIECE = 8
 """Clips that the VPM sees at once."""
 OPEN_ABOVE = 0.8
 """Opening (0..1) above which the fingers are open: wider than around anything they hold."""
-
-
-class Probe(nn.Module):
-    """Two convolutions, soft positions of their channels' peaks and their means, a small MLP."""
-
-    def __init__(self, channels: int, width: int = 64) -> None:
-        super().__init__()
-        self.norm = nn.GroupNorm(1, channels)
-        self.convolutions = nn.Sequential(
-            nn.Conv2d(channels, width, 1), nn.GELU(), nn.Conv2d(width, width, 3, padding=1)
-        )
-        self.head = nn.Sequential(nn.Linear(3 * width, 2 * width), nn.GELU(), nn.Linear(2 * width, 5))
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Features (N, C, h, w) to (N, 5): normalised position, logits of an open gripper and its command."""
-        # Channels last, PyTorch's group normalisation crashes on the CPU in the backward pass.
-        maps = self.convolutions(self.norm(features.contiguous()))
-        height, width = maps.shape[-2:]
-        share = maps.flatten(2).softmax(-1)
-        rows = torch.linspace(-1, 1, height).repeat_interleave(width)
-        columns = torch.linspace(-1, 1, width).repeat(height)
-        peaks = [(share * axis).sum(-1) for axis in (rows, columns)]
-        out: Tensor = self.head(torch.cat([*peaks, maps.mean((2, 3))], 1))
-        return out
+MAPS = 64
+"""Heat maps of the probe."""
+ANSWERS = 5
+"""What it reads: normalised position (3), logits of an open gripper and of its command."""
 
 
 @dataclass(frozen=True)
@@ -109,10 +90,13 @@ def _features(source: Source, frames: Frames, drawn: Clips, at: int) -> Tensor:
     return source(torch.from_numpy(human), torch.from_numpy(robot), noise).half()
 
 
-def train_probe(train: Examples, seed: int, steps: int, batch: int = 256) -> tuple[Probe, Tensor, Tensor]:
+def train_probe(
+    train: Examples, seed: int, steps: int, batch: int = 256
+) -> tuple[FrameReader, Tensor, Tensor]:
     """A probe trained on `train`; also the mean and the deviation of positions [m]."""
     torch.manual_seed(seed)
-    probe = Probe(train.features.shape[1])
+    channels, height, width = train.features.shape[1:]
+    probe = FrameReader((channels, height, width), MAPS, 2 * MAPS, ANSWERS)
     mean, deviation = train.position.mean(0), train.position.std(0)
     optimizers = make_optimizers(list(probe.parameters()), Loop(lr=0.01, lr_others=2e-3))
     generator = torch.Generator().manual_seed(seed)
@@ -132,7 +116,7 @@ def train_probe(train: Examples, seed: int, steps: int, batch: int = 256) -> tup
 
 
 @torch.no_grad()
-def read(probe: Probe, mean: Tensor, deviation: Tensor, held: Examples) -> Reading:
+def read(probe: FrameReader, mean: Tensor, deviation: Tensor, held: Examples) -> Reading:
     """How well `probe` reads `held`."""
     out = torch.cat([probe(part.float()) for part in held.features.split(512)])
     error = 1e3 * (out[:, :3] * deviation + mean - held.position).abs()

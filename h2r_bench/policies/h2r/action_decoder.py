@@ -37,10 +37,6 @@ class ActionDecoder(nn.Module):
         """Features (B, F, C, h, w) and normalised states (B, 10) to the policy's context (B, n + 1, L)."""
         return torch.cat([self.former(features), self.state_token(state)[:, None]], dim=1)
 
-    def loss(self, features: Tensor, state: Tensor, actions: Tensor, generator: torch.Generator) -> Tensor:
-        """Equation 3. `state` (B, 10) and `actions` (B, chunk, 10) in the networks' form."""
-        return self.policy.loss(actions, self.context(features, state), generator)
-
     @torch.no_grad()
     def act(self, features: Tensor, state: Float32Array, noise: Tensor) -> Float32Array:
         """Actions (B, chunk, 7) from features, observed states (B, 10) and noise (B, chunk, 10)."""

@@ -34,6 +34,17 @@ class Head:
     decoder: ActionDecoder
 
 
+def load_heads(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Head]:
+    """What acts in each training domain, from the weights in `folder`: `manifest["domains"]` says where."""
+    kind = find_encoder(manifest.get("encoder", "vpm"))
+    shared = None if kind.trained_with_decoder else kind.load(folder)
+    places = {domain: folder / place for domain, place in manifest.get("domains", {"basic": "."}).items()}
+    return {
+        domain: Head(shared or kind.load(place), ActionDecoder.load(place))
+        for domain, place in places.items()
+    }
+
+
 class DecoderAgent(ChunkingAgent):
     """Video encoder and action decoder in receding horizon, one decoder for each training domain.
 
@@ -69,14 +80,7 @@ class DecoderAgent(ChunkingAgent):
                 f"{folder} holds weights behind the encoder {name!r}; {cls.__name__} needs "
                 f"{' or '.join(cls.encoders)}"
             )
-        kind = find_encoder(name)
-        shared = None if kind.trained_with_decoder else kind.load(folder)
-        places = {domain: folder / place for domain, place in manifest.get("domains", {"basic": "."}).items()}
-        heads = {
-            domain: Head(shared or kind.load(place), ActionDecoder.load(place))
-            for domain, place in places.items()
-        }
-        return cls(heads, execute=execute, manifest=manifest)
+        return cls(load_heads(folder, manifest), execute=execute, manifest=manifest)
 
     @torch.no_grad()
     def predict_chunks(self, due: Due) -> Float32Array:
