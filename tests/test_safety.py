@@ -144,6 +144,24 @@ def test_an_emergency_stop_that_comes_while_a_command_is_given_wins() -> None:
     assert arm.calls[-2:] == ["stream", "stop"]
 
 
+def test_a_hold_that_comes_while_a_command_is_given_wins() -> None:
+    arm = RecordingArm()
+    safe = quiet(arm)
+    stream = arm.stream
+
+    def held_meanwhile(position: FloatArray, rotation: FloatArray) -> Commanded:
+        arm.stream = stream  # type: ignore[method-assign]
+        safe.hold()  # the watchdog, which waits only so long for the lock
+        return stream(position, rotation)
+
+    arm.stream = held_meanwhile  # type: ignore[method-assign]
+    safe.act(HOME)
+    assert arm.calls[-3:] == ["stop", "stream", "stop"]
+    arm.clock.sleep_until(2.0)
+    safe.act(HOME)
+    assert arm.calls[-1] == "stream"
+
+
 def test_move_to_goes_slowly_and_arrives() -> None:
     arm = RecordingArm()
     safe = quiet(arm)

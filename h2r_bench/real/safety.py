@@ -99,6 +99,7 @@ class SafeArm:
         self._needs_frames = False
         self._moving = False
         self._anchored = False
+        self._holds = 0
         self._command_s = self._frame_s = 0.0
         self._told_open: bool | None = None
 
@@ -200,6 +201,7 @@ class SafeArm:
     def hold(self) -> None:
         """Halt the motion now; the next action starts from where the arm then is."""
         self._moving = self._anchored = False
+        self._holds += 1
         self.arm.stop()
 
     def emergency_stop(self, reason: str = "asked for") -> None:
@@ -253,10 +255,12 @@ class SafeArm:
         return [self._intervene(now, kind, action, told) for kind in held]
 
     def _stream(self, pose: ToolPose, now: float) -> Commanded:
+        holds = self._holds
         self._command_s, self._moving = now, True
         told = self.arm.stream(pose.position, pose.rotvec)
-        # An emergency stop waits for no lock: it may have come between the look and the command.
-        if self._stopped.is_set():
+        # An emergency stop waits for no lock, and the watchdog not for ever: what held the arm while the
+        # command was on its way may have reached the arm before it.
+        if self._stopped.is_set() or self._holds != holds:
             self.hold()
         return told
 
