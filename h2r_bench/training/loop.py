@@ -130,7 +130,7 @@ class Trainer:
         self.loss.train()
         board = Board(self.out, self.main)
         before, saved = time.monotonic() - self.seconds, self.seconds
-        with self._log() as log, self._bar() as bar, ThreadPoolExecutor(1) as ahead:
+        with self._log() as log, self._bar() as bar, ThreadPoolExecutor(1, initializer=_one_thread) as ahead:
             job = bar.add_task(title, total=1.0, loss="")
             smooth, coming = math.nan, ahead.submit(self._draw, draw, self.step)
             while self.fraction() < 1.0:
@@ -288,6 +288,11 @@ class Trainer:
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         path.write_text("".join(lines[: self.step]))
         return path.open("a")
+
+
+def _one_thread() -> None:
+    """Let what the calling thread computes use no other cores: they are the step's own."""
+    torch.set_num_threads(1)
 
 
 def make_optimizers(parameters: list[nn.Parameter], loop: Loop) -> list[torch.optim.Optimizer]:
