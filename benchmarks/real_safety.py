@@ -112,8 +112,9 @@ class Inspector:
         self.name, self.clock = arm.name, arm.clock
         self.commands = 0
         self.violations: Counter[str] = Counter()
-        self._last: FloatArray | None = None
-        self._last_s, self._velocity = -np.inf, np.zeros(3)
+        self._last: tuple[FloatArray, FloatArray] | None = None
+        """Where the last command asked the tool to be, and where the arm said it would go [m]."""
+        self._last_s = -np.inf
         self._grip_s = -np.inf
 
     def connect(self) -> None:
@@ -126,7 +127,7 @@ class Inspector:
         self._arm.close()
 
     def stop(self) -> None:
-        self._last, self._velocity = None, np.zeros(3)
+        self._last = None
         self._arm.stop()
 
     def stream(self, position: FloatArray, rotation: FloatArray) -> Commanded:
@@ -139,15 +140,15 @@ class Inspector:
         if self._last is not None:
             # The layer reads its clock before the inspector does.
             seconds = min(max(now - self._last_s, limits.min_interval_s), 0.1) + 0.01
-            step = position - self._last
-            self._require("step", float(np.linalg.norm(step)) <= limits.max_step + 1e-6)
-            self._require(
-                "speed", float(np.linalg.norm(step)) <= limits.motion.max_speed * seconds + ROUNDING
-            )
+            # After a pose out of the arm's reach the next step begins where the arm went instead.
+            step = min(float(np.linalg.norm(position - before)) for before in self._last)
+            self._require("step", step <= limits.max_step + 1e-6)
+            self._require("speed", step <= limits.motion.max_speed * seconds + ROUNDING)
         lead = float(np.linalg.norm(position - self._arm.read_state().position))
         self._require("lead", lead <= limits.max_lead + limits.max_step + 0.02)
-        self._last, self._last_s = position.copy(), now
-        return self._arm.stream(position, rotation)
+        told = self._arm.stream(position, rotation)
+        self._last, self._last_s = (position.copy(), told.position.copy()), now
+        return told
 
     def grip(self, open_: bool, force_n: float) -> None:
         now = self.clock.now()
