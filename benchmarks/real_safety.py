@@ -112,8 +112,7 @@ class Inspector:
         self.name, self.clock = arm.name, arm.clock
         self.commands = 0
         self.violations: Counter[str] = Counter()
-        self._last: tuple[FloatArray, FloatArray] | None = None
-        """Where the last command asked the tool to be, and where the arm said it would go [m]."""
+        self._last: FloatArray | None = None
         self._last_s = -np.inf
         self._grip_s = -np.inf
 
@@ -140,15 +139,13 @@ class Inspector:
         if self._last is not None:
             # The layer reads its clock before the inspector does.
             seconds = min(max(now - self._last_s, limits.min_interval_s), 0.1) + 0.01
-            # After a pose out of the arm's reach the next step begins where the arm went instead.
-            step = min(float(np.linalg.norm(position - before)) for before in self._last)
+            step = float(np.linalg.norm(position - self._last))
             self._require("step", step <= limits.max_step + 1e-6)
             self._require("speed", step <= limits.motion.max_speed * seconds + ROUNDING)
         lead = float(np.linalg.norm(position - self._arm.read_state().position))
         self._require("lead", lead <= limits.max_lead + limits.max_step + 0.02)
-        told = self._arm.stream(position, rotation)
-        self._last, self._last_s = (position.copy(), told.position.copy()), now
-        return told
+        self._last, self._last_s = position.copy(), now
+        return self._arm.stream(position, rotation)
 
     def grip(self, open_: bool, force_n: float) -> None:
         now = self.clock.now()
