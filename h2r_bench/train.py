@@ -1,4 +1,4 @@
-"""Train any learned part: `python -m h2r_bench.train vae|vpm|vpp|decoder|hand|pack|... ...`.
+"""Train any learned part: `python -m h2r_bench.train frames|vae|vpm|vpp|decoder|hand|pack|... ...`.
 
 Every run writes its resolved settings (`run.json`), its loss (`loss.jsonl`) and checkpoints into `--out`; the
 same command goes on where an interrupted run stopped.
@@ -7,6 +7,7 @@ same command goes on where an interrupted run stopped.
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from dataclasses import asdict, dataclass, field, replace
@@ -46,6 +47,7 @@ from h2r_bench.training.held_out import held_out
 from h2r_bench.training.inputs import open_frames, preset
 from h2r_bench.training.loop import Loop, TrainingStoppedError
 from h2r_bench.training.policies import TrainDiffusionPolicy, TrainXSkill, run_diffusion_policy, run_xskill
+from h2r_bench.training.prepare import decode_raw
 from h2r_bench.training.probe import probe_features
 from h2r_bench.training.record import finish_run, start_run
 from h2r_bench.training.ruler import train_ruler
@@ -57,6 +59,22 @@ from h2r_bench.training.vpm import (
     second_stage,
     train_vpm,
 )
+
+
+@dataclass(frozen=True)
+class DecodeFrames:
+    """Decode a dataset's videos with several processes. The other commands do it by themselves, with one, and
+    keep JPEGs; this keeps raw frames, for machines with memory for 100 kB a frame pair.
+    """
+
+    data: Path
+    """Folder of the paired episodes."""
+    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    """Processes decoding at the same time."""
+
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise ValueError("--workers is at least 1")
 
 
 @dataclass(frozen=True)
@@ -90,7 +108,8 @@ class TrainVPM:
     vae: Path | None = None
     """Run of the VAE (stage 1)."""
     init: Path | None = None
-    """Run of stage 1; another stage 1 goes on from its weights with a learning rate of its own."""
+    """Run of stage 1; another stage 1 goes on from its weights with a learning rate of its own (or from those
+    of a stage 2, whose temporal layers it leaves out)."""
     train: Literal["temporal", "all"] = "temporal"
     """What stage 2 trains: the temporal layers alone, as the paper, or everything but the VAE."""
     preset: str = "compact"
@@ -196,7 +215,8 @@ class TrainRuler:
 
 
 Job = (
-    Annotated[TrainVAE, tyro.conf.subcommand("vae")]
+    Annotated[DecodeFrames, tyro.conf.subcommand("frames")]
+    | Annotated[TrainVAE, tyro.conf.subcommand("vae")]
     | Annotated[TrainVPM, tyro.conf.subcommand("vpm")]
     | Annotated[TrainVPP, tyro.conf.subcommand("vpp")]
     | Annotated[TrainDecoder, tyro.conf.subcommand("decoder")]
@@ -210,6 +230,12 @@ Job = (
     | Annotated[BuildKNN, tyro.conf.subcommand("knn")]
     | Annotated[Pack, tyro.conf.subcommand("pack")]
 )
+
+
+def run_frames(job: DecodeFrames, command: list[str]) -> None:
+    """Decode the videos."""
+    folder = decode_raw(job.data, job.workers)
+    print(f"{sum(path.stat().st_size for path in folder.iterdir()) / 1e9:.1f} GB in {folder}")
 
 
 def run_vae(job: TrainVAE, command: list[str]) -> None:
@@ -251,7 +277,8 @@ def _going_on(job: TrainVPM, init: Path) -> tuple[VideoPredictionModel, Report |
     """The model of the run `init`, as it is or as the beginning of stage 2."""
     if job.stage == 2:
         return second_stage(init, job.train, job.loop, job.image_size, job.sources.motion)
-    return VideoPredictionModel.load(init), None
+    model = VideoPredictionModel.load(init)
+    return model.without_temporal_layers() if model.temporal else model, None
 
 
 def run_probe(job: ProbeVPM, command: list[str]) -> None:
@@ -297,6 +324,7 @@ def run_ruler(job: TrainRuler, command: list[str]) -> None:
 
 
 RUNNERS: dict[type, Any] = {
+    DecodeFrames: run_frames,
     TrainVAE: run_vae,
     TrainVPM: run_vpm,
     TrainVPP: run_vpm,

@@ -76,6 +76,8 @@ class TrainHand:
     """Images in a batch."""
     width: int = HandConfig.width
     """Channels of the network's maps."""
+    repaint: float = 0.0
+    """Share of the images that are shown in other colours and surroundings, see `repainted`."""
     loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=0.01))
 
     def __post_init__(self) -> None:
@@ -195,7 +197,8 @@ def run_hand(job: TrainHand, command: list[str]) -> None:
     """Train the hand tracker's regressor."""
     config = HandConfig(image_size=preset(job.preset).vpm.image_size, width=job.width)
     start_run(job.out, job, to_json(config), command, None)
-    train_hand(config, open_frames(job.data, config.image_size, job.tasks), job.loop, job.batch, job.out)
+    frames = open_frames(job.data, config.image_size, job.tasks)
+    train_hand(config, frames, job.loop, job.batch, job.out, job.repaint)
     finish_run(job.out)
 
 

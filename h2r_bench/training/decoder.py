@@ -19,8 +19,9 @@ from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.encoders import Sight, VideoEncoder
 from h2r_bench.training.cache import filled
 from h2r_bench.training.frames import MAX_LAG, Clips
-from h2r_bench.training.loop import Batch, Draw, Loop, Trainer
+from h2r_bench.training.loop import Batch, Draw, Loop, Trainer, device_for
 from h2r_bench.training.record import READER
+from h2r_bench.training.repaint import repainted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 PIECE = 8
 """Clips that the encoder sees at once when features are computed."""
+GPU_PIECE = 128
+"""The same on a GPU."""
 
 
 READOUT_BETA = 0.1
@@ -46,6 +49,8 @@ class Recipe:
     clips: int = 6000
     """Clips whose features are computed, once, where the encoder is frozen; 200 kB each. A few are learnt by
     heart: a probe of 6,000 frames of the VPM's features read these to 1 mm and others to 20 mm."""
+    repaint: float = 0.0
+    """Share of the clips that the encoder sees in other colours and surroundings, see `repainted`."""
     feature_dropout: float = 0.1
     """Share of feature channels left out in each frame."""
     state_noise: float = 0.03
@@ -139,6 +144,7 @@ class JointLoss(nn.Module):
         generator: torch.Generator,
     ) -> Tensor:
         """What `Sight` holds, then states (B, 10) and actions (B, chunk, 10), both normalised."""
+        human, robot = _repainted(human, robot, self.loss.recipe.repaint, generator)
         features = self.encoder(Sight(human, robot, instruction, step, []))
         out: Tensor = self.loss(features, state, actions, generator=generator)
         return out
@@ -152,26 +158,43 @@ def thinned(features: Tensor, share: float, generator: torch.Generator) -> Tenso
     return features * kept.to(features.device) / (1.0 - share)
 
 
+def _repainted(
+    human: Tensor, robot: Tensor, share: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Human clips (B, F, H, W, 3) and robot images (B, H, W, 3), where there are any, in other colours."""
+    if human.numel():
+        human = repainted(human, share, generator)
+    if robot.numel():
+        robot = repainted(robot[:, None], share, generator)[:, 0]
+    return human, robot
+
+
 def make_examples(
-    encoder: VideoEncoder, decoder: ActionDecoder, frames: Frames, count: int, seed: int, out: Path
+    encoder: VideoEncoder, decoder: ActionDecoder, frames: Frames, loop: Loop, recipe: Recipe, out: Path
 ) -> Examples:
-    """Draw `count` clips and compute their features, kept in `out/features.npy`."""
+    """Draw `recipe.clips` clips and compute their features, kept in `out/features.npy`."""
+    count, seed, device = recipe.clips, loop.seed, device_for(loop)
     drawn = Clips.joined(
         [draw_clips(encoder, frames, np.random.default_rng((seed, row)), 1) for row in range(count)]
     )
+    encoder.to(device)
 
     @torch.no_grad()
     def compute(rows: slice) -> Any:
         noise = [
             torch.Generator().manual_seed(seed * 1_000_003 + row) for row in range(rows.start, rows.stop)
         ]
-        human, robot, words, step = look(encoder, frames, drawn[rows])
+        human, robot, words, step = (each.to(device) for each in look(encoder, frames, drawn[rows]))
+        colors = torch.Generator().manual_seed(seed * 1_000_003 + rows.start)
+        human, robot = _repainted(human, robot, recipe.repaint, colors)
         features = encoder(Sight(human, robot, words, step, noise))
-        return features[:, : decoder.config.frames].numpy().astype(np.float16)
+        return features[:, : decoder.config.frames].half().cpu().numpy()
 
     out.mkdir(parents=True, exist_ok=True)
     shape = (count, decoder.config.frames, *decoder.config.feature_shape)
-    features = filled(out / "features.npy", shape, PIECE, compute, "features")
+    piece = PIECE if device.type == "cpu" else GPU_PIECE
+    features = filled(out / "features.npy", shape, piece, compute, "features")
+    encoder.to("cpu")
     return Examples(features, *labels(decoder, frames, drawn))
 
 
@@ -222,7 +245,7 @@ def train_decoder(
         draw = _drawing_clips(encoder, decoder, frames, recipe)
         Trainer(JointLoss(encoder, loss), loop, out).run(draw, "decoder")
     else:
-        examples = make_examples(encoder, decoder, frames, recipe.clips, loop.seed, out)
+        examples = make_examples(encoder, decoder, frames, loop, recipe, out)
         rest = _train_reader(decoder, examples, loop, recipe, out / READER)
         Trainer(loss, rest, out).run(_drawing_examples(examples, recipe), "decoder")
     if not encoder.own_run:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from h2r_bench.policies.language import sentence_encoder
 from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyConfig, DiffusionPolicyModel
 from h2r_bench.training.loop import Batch, Loop, Trainer
+from h2r_bench.training.repaint import repainted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,6 +28,8 @@ class PolicyRecipe:
 
     batch: int = 32
     """Moments in a batch."""
+    repaint: float = 0.0
+    """Share of the moments that are shown in other colours and surroundings, see `repainted`."""
     state_noise: float = 0.03
     """Noise on the normalised state (standard deviation), as for the decoders of `h2r`."""
 
@@ -34,17 +37,18 @@ class PolicyRecipe:
 class DiffusionPolicyLoss(nn.Module):
     """The denoising loss on batches of moments, with random crops and noise on the state."""
 
-    def __init__(self, model: DiffusionPolicyModel, state_noise: float) -> None:
+    def __init__(self, model: DiffusionPolicyModel, recipe: PolicyRecipe) -> None:
         super().__init__()
         self.model = model
-        self.state_noise = state_noise
+        self.recipe = recipe
 
     def forward(
         self, images: Tensor, state: Tensor, words: Tensor, actions: Tensor, *, generator: torch.Generator
     ) -> Tensor:
         """Images (B, H, W, 3), states (B, 10), words (B, width), actions (B, chunk, 10)."""
+        images = repainted(images[:, None], self.recipe.repaint, generator)[:, 0]
         noise = randn_tensor(state.shape, generator=generator, device=state.device)
-        return self.model.loss(images, state + self.state_noise * noise, words, actions, generator)
+        return self.model.loss(images, state + self.recipe.state_noise * noise, words, actions, generator)
 
 
 def train_diffusion_policy(
@@ -62,7 +66,7 @@ def train_diffusion_policy(
         words = sentences.embed_codes(frames.instructions(rows))
         return torch.from_numpy(frames.robot[rows]), state, words, actions
 
-    Trainer(DiffusionPolicyLoss(model, recipe.state_noise), loop, out).run(draw, "diffusion policy")
+    Trainer(DiffusionPolicyLoss(model, recipe), loop, out).run(draw, "diffusion policy")
     model.save(out)
     return model
 

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 CACHE = ".cache"
 """Folder inside a dataset for what can be made again."""
 
+VIDEOS = ("human", "robot")
+"""The two videos of an episode."""
+
 MAX_LAG = 3
 """Largest delay of the robot's reference frame behind the human's clip in training [steps]."""
 
@@ -175,19 +178,38 @@ def load_frames(
         raise DatasetError(f"the dataset at {data} has no episodes yet")
     if store.meta.image_size != image_size:
         raise DatasetError(f"{data} holds images of {store.meta.image_size}, the model reads {image_size}")
-    folder = data / CACHE / f"frames_{len(store)}"
+    folder = frames_folder(data, len(store))
     _compress(store, folder, tick)
     parts = [store.read_arrays(position) for position in range(len(store))]
     arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     starts = np.concatenate([[0], np.cumsum([len(part["state"]) for part in parts])])
-    human, robot = (Pictures(folder / f"{name}.jpegs") for name in ("human", "robot"))
+    human, robot = (_pictures(folder, name) for name in VIDEOS)
     facts = [store.read_facts(position) for position in range(len(store))]
     return Frames(human, robot, arrays, starts.astype(np.int64), facts)
 
 
+def frames_folder(data: Path, episodes: int) -> Path:
+    """Where the decoded frames of dataset `data` are kept while it has so many episodes."""
+    return data / CACHE / f"frames_{episodes}"
+
+
+def raw_path(folder: Path, name: str) -> Path:
+    """The uncompressed frames of one video in `folder`, where someone has decoded them so."""
+    return folder / f"{name}.raw.npy"
+
+
+def _pictures(folder: Path, name: str) -> Pictures | UInt8Array:
+    raw = raw_path(folder, name)
+    return np.asarray(np.load(raw, mmap_mode="r")) if raw.exists() else Pictures(folder / f"{name}.jpegs")
+
+
 def _compress(store: EpisodeStore, folder: Path, tick: Callable[[int, int], None] | None) -> None:
     """Keep the frames of both videos one by one, unless they are there."""
-    missing = [name for name in ("human", "robot") if not (folder / f"{name}.jpegs").exists()]
+    missing = [
+        name
+        for name in VIDEOS
+        if not (folder / f"{name}.jpegs").exists() and not raw_path(folder, name).exists()
+    ]
     for old in folder.parent.glob("frames_*"):
         if old != folder:
             shutil.rmtree(old)

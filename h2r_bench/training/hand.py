@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from h2r_bench.policies.hand_tracker import HandConfig, HandRegressor
 from h2r_bench.training.loop import Batch, Loop, Trainer
+from h2r_bench.training.repaint import repainted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,17 +22,21 @@ if TYPE_CHECKING:
 class HandLoss(nn.Module):
     """Distance from the true pose and command, gentle near zero."""
 
-    def __init__(self, regressor: HandRegressor) -> None:
+    def __init__(self, regressor: HandRegressor, repaint: float) -> None:
         super().__init__()
         self.regressor = regressor
+        self.repaint = repaint
 
     def forward(self, frames: Tensor, code: Tensor, *, generator: torch.Generator) -> Tensor:
         """Frames (N, H, W, 3) uint8 and normalised actions (N, 10)."""
+        frames = repainted(frames[:, None], self.repaint, generator)[:, 0]
         return F.smooth_l1_loss(self.regressor(frames), code, beta=0.1)
 
 
-def train_hand(config: HandConfig, frames: Frames, loop: Loop, batch: int, out: Path) -> HandRegressor:
-    """Train on batches of `batch` human frames and write the regressor into `out`."""
+def train_hand(
+    config: HandConfig, frames: Frames, loop: Loop, batch: int, out: Path, repaint: float = 0.0
+) -> HandRegressor:
+    """Train on batches of `batch` human frames, a share `repaint` in other colours; write into `out`."""
     torch.manual_seed(loop.seed)
     regressor = HandRegressor(config)
     regressor.normalizer.fit(frames.hand_pose[frames.chosen, :3])
@@ -43,6 +48,6 @@ def train_hand(config: HandConfig, frames: Frames, loop: Loop, batch: int, out: 
         wanted = np.concatenate([frames.hand_pose[rows], command], axis=1)
         return torch.from_numpy(frames.human[rows]), regressor.normalizer.action(wanted)
 
-    Trainer(HandLoss(regressor), loop, out).run(draw, "hand")
+    Trainer(HandLoss(regressor, repaint), loop, out).run(draw, "hand")
     regressor.save(out)
     return regressor

@@ -19,15 +19,15 @@ _ITERATIONS = 5
 
 
 def orthogonalized(matrix: Tensor) -> Tensor:
-    """A matrix (m, n) with the singular vectors of `matrix` and singular values near one."""
+    """Matrices (..., m, n) with the singular vectors of `matrix` and singular values near one."""
     a, b, c = _COEFFICIENTS
-    x = matrix / (matrix.norm() + 1e-7)
-    tall = x.shape[0] > x.shape[1]
-    x = x.T if tall else x
+    x = matrix / (matrix.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    tall = x.shape[-2] > x.shape[-1]
+    x = x.mT if tall else x
     for _ in range(_ITERATIONS):
-        gram = x @ x.T
+        gram = x @ x.mT
         x = a * x + (b * gram + c * gram @ gram) @ x
-    return x.T if tall else x
+    return x.mT if tall else x
 
 
 class Muon(torch.optim.Optimizer):
@@ -48,17 +48,32 @@ class Muon(torch.optim.Optimizer):
         if closure is not None:
             raise ValueError("Muon takes no closure")
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    self._move(parameter, parameter.grad, group)
+            self._move([each for each in group["params"] if each.grad is not None], group)
 
-    def _move(self, parameter: Tensor, gradient: Tensor, group: dict[str, Any]) -> None:
+    def _move(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
+        if not parameters:
+            return
+        gradients = [each.grad for each in parameters if each.grad is not None]
+        momenta = [self._momentum(parameter) for parameter in parameters]
+        torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+        ahead = torch._foreach_lerp(gradients, momenta, group["momentum"])
+        torch._foreach_mul_(parameters, 1 - group["lr"] * group["weight_decay"])
+        # Those of one shape at once: a GPU spends its time on starting many small products.
+        alike: dict[torch.Size, list[int]] = {}
+        for index, gradient in enumerate(ahead):
+            alike.setdefault(gradient.flatten(1).shape, []).append(index)
+        for (rows, columns), places in alike.items():
+            turned = orthogonalized(torch.stack([ahead[index].flatten(1) for index in places]))
+            # Rows beyond the columns cannot all be orthogonal: longer steps keep outputs of one size.
+            length = group["lr"] * max(1.0, rows / columns) ** 0.5
+            moved = [parameters[index] for index in places]
+            steps = [step.view_as(parameter) for step, parameter in zip(turned, moved, strict=True)]
+            torch._foreach_add_(moved, steps, alpha=-length)
+
+    def _momentum(self, parameter: Tensor) -> Tensor:
+        """The running mean of the parameter's gradients."""
         state = self.state[parameter]
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(parameter)
-        mean = state["momentum"].lerp_(gradient, 1 - group["momentum"])
-        ahead = gradient.lerp(mean, group["momentum"]).flatten(1)
-        # Rows beyond the columns cannot all be orthogonal: longer steps keep outputs of one size.
-        scale = max(1.0, ahead.shape[0] / ahead.shape[1]) ** 0.5
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        parameter.add_(orthogonalized(ahead).view_as(parameter), alpha=-group["lr"] * scale)
+        mean: Tensor = state["momentum"]
+        return mean

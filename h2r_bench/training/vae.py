@@ -80,8 +80,12 @@ def save_vae(coder: LatentCoder, out: Path) -> None:
 
 
 def load_vae(folder: Path) -> LatentCoder:
-    """The inverse of `save_vae`."""
-    coder = LatentCoder(from_json(VAEConfig, json.loads((folder / "vae.json").read_text())))
+    """The inverse of `save_vae`; also takes the VAE out of the weights of a VPM."""
+    if (folder / "vae.json").is_file():
+        sizes = json.loads((folder / "vae.json").read_text())
+    else:
+        sizes = json.loads((folder / "vpm.json").read_text())["config"]["vae"]
+    coder = LatentCoder(from_json(VAEConfig, sizes))
     load_weights(coder, folder / "vae.safetensors")
     return coder.eval().requires_grad_(False)
 

@@ -20,6 +20,7 @@ from h2r_bench.training.cache import Kept
 from h2r_bench.training.focus import focus_map
 from h2r_bench.training.frames import CACHE, MAX_LAG
 from h2r_bench.training.loop import Batch, Loop, Trainer
+from h2r_bench.training.repaint import repainted
 from h2r_bench.training.vae import load_vae
 from h2r_bench.types import UInt8Array
 
@@ -53,6 +54,9 @@ class Objective:
     focus_weight: float = 0.0
     """How much more the cells count that show the gripper and its shadow, see `focus_map`. For recordings of
     the simulated cameras alone: elsewhere nobody knows where these are."""
+    repaint: float = 0.0
+    """Share of the clips that are shown in other colours and surroundings, the human's and the robot's each
+    in a way of its own, see `repainted`."""
     min_snr: float | None = None
     """Gamma of min-SNR weighting (the authors' code: 5); without a number all timesteps count alike."""
 
@@ -76,9 +80,11 @@ class VPMLoss(nn.Module):
         generator: torch.Generator,
     ) -> Tensor:
         """What the model follows, robot frame (B, H, W, 3) uint8; its latents, those wanted; and where it
-        matters most (B, F, h, w).
+        matters most (B, F, h, w). The wanted ones may come as frames (B, F, H, W, 3) uint8 to be repainted.
         """
         weights = self.objective
+        if target.dtype == torch.uint8:
+            guide, robot, reference, target = self._repainted(guide, robot, target, generator)
         return self.model.loss(
             guide,
             robot,
@@ -91,6 +97,18 @@ class VPMLoss(nn.Module):
             min_snr=weights.min_snr,
             focus=weights.focus_weight * focus if focus is not None and weights.focus_weight else None,
         )
+
+    @torch.no_grad()
+    def _repainted(
+        self, guide: Tensor, robot: Tensor, target: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """All that `forward` takes in colours of their own: the same for a robot's frame and its future."""
+        share, model = self.objective.repaint, self.model
+        clips = repainted(torch.cat([robot[:, None], target], dim=1), share, generator)
+        latents = model.vae.encode(to_unit(clips.flatten(0, 1))).unflatten(0, clips.shape[:2]).float()
+        if model.config.language is None:
+            guide = repainted(guide, share, generator)
+        return guide, clips[:, 0], latents[:, 0], latents[:, 1:]
 
 
 def first_stage(config: VPMConfig, vae: Path, loop: Loop) -> VideoPredictionModel:
@@ -140,18 +158,21 @@ def train_vpm(
     model: VideoPredictionModel, data: Path, frames: Frames, loop: Loop, objective: Objective, out: Path
 ) -> VideoPredictionModel:
     """Train `model` on clips of `frames` and write it into `out`."""
-    latents = cached_latents(model, data, frames)
+    latents = None if objective.repaint else cached_latents(model, data, frames)
     span = None if model.temporal else model.config.frames
     lag = MAX_LAG if model.config.language is None else 0
     cells = model.config.latent_shape[1:]
 
     def draw(rng: np.random.Generator) -> Batch:
         drawn = frames.clips(rng, objective.clips, objective.frames, span, lag)
+        robot = torch.from_numpy(frames.robot[drawn.reference])
         return (
             guide_of(model, frames, drawn),
-            torch.from_numpy(frames.robot[drawn.reference]),
-            torch.from_numpy(latents[drawn.reference]).float(),
-            torch.from_numpy(latents[drawn.robot]).float(),
+            robot,
+            robot if latents is None else torch.from_numpy(latents[drawn.reference]).float(),
+            torch.from_numpy(frames.robot[drawn.robot])
+            if latents is None
+            else torch.from_numpy(latents[drawn.robot]).float(),
             torch.from_numpy(focus_map(frames.state[drawn.robot, :3], model.config.image_size, cells)),
         )
 

@@ -14,7 +14,8 @@ from h2r_bench.policies.rivals.skill_encoder import SkillConfig, SkillEncoder
 from h2r_bench.policies.rivals.xskill import XSkillConfig, XSkillModel, padded, sequence_starts
 from h2r_bench.training.cache import filled
 from h2r_bench.training.diffusion_policy import PolicyRecipe, fit, labels
-from h2r_bench.training.loop import Batch, Draw, Loop, Trainer
+from h2r_bench.training.loop import Batch, Draw, Loop, Trainer, device_for
+from h2r_bench.training.repaint import repainted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -87,10 +88,10 @@ def train_skills(
 class XSkillLoss(nn.Module):
     """Alignment and policy on batches of moments, with random crops and noise on the state."""
 
-    def __init__(self, model: XSkillModel, state_noise: float) -> None:
+    def __init__(self, model: XSkillModel, recipe: PolicyRecipe) -> None:
         super().__init__()
         self.model = model
-        self.state_noise = state_noise
+        self.recipe = recipe
 
     def forward(
         self,
@@ -105,7 +106,8 @@ class XSkillLoss(nn.Module):
     ) -> Tensor:
         """As `XSkillModel.loss`."""
         noise = randn_tensor(state.shape, generator=generator, device=state.device)
-        noisy = state + self.state_noise * noise
+        noisy = state + self.recipe.state_noise * noise
+        images = repainted(images[:, None], self.recipe.repaint, generator)[:, 0]
         return self.model.loss(images, noisy, sequence, there, due, actions, generator)
 
 
@@ -121,9 +123,10 @@ def train_xskill(
     torch.manual_seed(loop.seed)
     model = XSkillModel(config)
     fit(model.normalizer, frames)
-    skills = robot_skills(encoder, frames, out)
+    skills = robot_skills(encoder.to(device_for(loop)), frames, out)
+    encoder.to("cpu")
     draw = _drawing_moments(model, encoder, skills, frames, recipe)
-    Trainer(XSkillLoss(model, recipe.state_noise), loop, out).run(draw, "xskill")
+    Trainer(XSkillLoss(model, recipe), loop, out).run(draw, "xskill")
     encoder.save(out)
     model.save(out)
     return model
@@ -139,7 +142,7 @@ def robot_skills(encoder: SkillEncoder, frames: Frames, out: Path) -> NDArray[np
         last = frames.later(first, encoder.config.window)
         needed, places = np.unique(np.stack([first, last]), return_inverse=True)
         encoded = encoder.encode(frames.robot[needed])[torch.from_numpy(places.reshape(2, -1))]
-        skills: NDArray[np.float32] = encoder.between(encoded[0], encoded[1]).numpy()
+        skills: NDArray[np.float32] = encoder.between(encoded[0], encoded[1]).cpu().numpy()
         return skills
 
     shape = (len(frames.chosen), encoder.config.width)

@@ -99,6 +99,13 @@ class VideoPredictionModel(nn.Module):
             raise RuntimeError(f"not carried over to stage two: {missing.unexpected_keys}")
         return model
 
+    def without_temporal_layers(self) -> VideoPredictionModel:
+        """The model of stage one in this one: these weights, its T-layers left out."""
+        model = VideoPredictionModel(self.config)
+        own = self.state_dict()
+        model.load_state_dict({name: own[name] for name in model.state_dict()})
+        return model
+
     @property
     def dtype(self) -> torch.dtype:
         """Type of the weights. Images become tensors of it; features and losses are float32."""

@@ -61,7 +61,7 @@ class SkillConfig:
     """Width and height of the images [pixels]."""
     crop: tuple[int, int] = (112, 112)
     """Width and height of the part that is looked at [pixels]."""
-    channels: tuple[int, int, int] = (32, 64, 64)
+    channels: tuple[int, int, int] = (32, 64, 32)
     """Width of the three convolutions (8x8 stride 4, 4x4 stride 2, 3x3)."""
     width: int = 128
     """Width of tokens and of a skill's vector (the original: 256)."""
@@ -155,11 +155,11 @@ class SkillEncoder(Stored):
     @torch.no_grad()
     def encode(self, video: UInt8Array) -> Tensor:
         """Frames (T, H, W, 3) to the vectors (T, width) that `between` reads."""
-        parts = [
-            self.frames(to_unit(cropped(torch.from_numpy(video[start : start + AT_ONCE]), self.config.crop)))
-            for start in range(0, len(video), AT_ONCE)
-        ]
-        return torch.cat(parts)
+        pieces = (torch.from_numpy(video[at : at + AT_ONCE]) for at in range(0, len(video), AT_ONCE))
+        device = self.place.device
+        return torch.cat(
+            [self.frames(to_unit(cropped(piece.to(device), self.config.crop))) for piece in pieces]
+        )
 
     @torch.no_grad()
     def between(self, first: Tensor, last: Tensor) -> Tensor:
