@@ -110,6 +110,8 @@ class TrainVPM:
     init: Path | None = None
     """Run of stage 1; another stage 1 goes on from its weights with a learning rate of its own (or from those
     of a stage 2, whose temporal layers it leaves out)."""
+    temporal: Path | None = None
+    """Run of an earlier stage 2 whose temporal layers this one goes on from."""
     train: Literal["temporal", "all"] = "temporal"
     """What stage 2 trains: the temporal layers alone, as the paper, or everything but the VAE."""
     preset: str = "compact"
@@ -141,6 +143,8 @@ class TrainVPM:
             raise ValueError("--image-encoder goes with --sd; other models embed their own latents")
         if (self.sources.motion and self.stage == 1) or (self.sources.sd and self.stage == 2):
             raise ValueError("--sd is for stage 1, --motion for stage 2")
+        if self.temporal and (self.stage == 1 or self.sources.motion):
+            raise ValueError("--temporal is for stage 2, instead of --motion")
 
 
 @dataclass(frozen=True)
@@ -276,7 +280,7 @@ def _start_of(job: TrainVPM) -> tuple[VideoPredictionModel, Report | None]:
 def _going_on(job: TrainVPM, init: Path) -> tuple[VideoPredictionModel, Report | None]:
     """The model of the run `init`, as it is or as the beginning of stage 2."""
     if job.stage == 2:
-        return second_stage(init, job.train, job.loop, job.image_size, job.sources.motion)
+        return second_stage(init, job.train, job.loop, job.image_size, job.sources.motion, job.temporal)
     model = VideoPredictionModel.load(init)
     return model.without_temporal_layers() if model.temporal else model, None
 

@@ -133,11 +133,13 @@ def second_stage(
     loop: Loop,
     image_size: tuple[int, int] | None = None,
     motion: str | None = None,
+    temporal: Path | None = None,
 ) -> tuple[VideoPredictionModel, Report | None]:
     """The model of stage one in folder `first` with temporal layers; what `train` leaves out is frozen.
 
     `image_size` is for clips of another size than in stage one. The temporal layers come from the motion
-    modules `motion` (and the report says what landed where), or start as the identity.
+    modules `motion` (and the report says what landed where), from the model of an earlier stage two in folder
+    `temporal`, or start as the identity. Raises ValueError for a model without such layers.
     """
     torch.manual_seed(loop.seed)
     before, told = VideoPredictionModel.load(first), None
@@ -146,12 +148,24 @@ def second_stage(
         model = before.with_temporal_layers(config)
     else:
         model, told = with_motion_modules(before, config, motion)
+    if temporal is not None:
+        _take_temporal_layers(model, temporal)
     if train == "temporal":
         names = set(temporal_names(model.st_unet))
         model.requires_grad_(False)
         for name, parameter in model.st_unet.named_parameters():
             parameter.requires_grad_(name in names)
     return model, told
+
+
+def _take_temporal_layers(model: VideoPredictionModel, folder: Path) -> None:
+    """Start the temporal layers of `model` from those of the model in `folder`."""
+    earlier = VideoPredictionModel.load(folder)
+    if not earlier.temporal:
+        raise ValueError(f"the model in {folder} has no temporal layers")
+    theirs = earlier.st_unet.state_dict()
+    wanted = {name: theirs[name] for name in temporal_names(model.st_unet)}
+    model.st_unet.load_state_dict(wanted, strict=False)
 
 
 def train_vpm(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from h2r_bench.policies.h2r.blocks import waves
-from h2r_bench.policies.h2r.noise import target_of
+from h2r_bench.policies.h2r.noise import set_timesteps, target_of
 
 if TYPE_CHECKING:
     from h2r_bench.policies.h2r.config import DecoderConfig, Prediction
@@ -67,7 +67,7 @@ class ActionDiffusion(nn.Module, ABC):
     def sample(self, context: Tensor, noise: Tensor) -> Tensor:
         """Normalised chunks (B, chunk, action_dim) by DDIM from `noise` of that shape."""
         chunk = noise
-        self.scheduler.set_timesteps(self.denoising.sample_steps)
+        set_timesteps(self.scheduler, self.denoising.sample_steps, noise.device)
         for timestep in self.scheduler.timesteps:
             output = self(chunk, timestep.expand(len(chunk)), context)
             chunk = self.scheduler.step(output, timestep, chunk).prev_sample

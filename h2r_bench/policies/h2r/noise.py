@@ -41,3 +41,10 @@ def min_snr_weight(
     ratio = ratio + 1.0 if prediction == "v_prediction" else ratio
     weight: Tensor = torch.clamp(ratio, max=gamma) / ratio
     return weight
+
+
+def set_timesteps(scheduler: DDIMScheduler, steps: int, device: torch.device) -> None:
+    """Prepare `scheduler` for sampling in so many steps on `device`."""
+    scheduler.set_timesteps(steps, device=device)
+    # Adding noise in training leaves these where the training ran.
+    scheduler.alphas_cumprod = scheduler.alphas_cumprod.to(device)

@@ -39,19 +39,19 @@ class Normalizer(nn.Module):
     def state(self, state: Float32Array) -> Tensor:
         """States (..., 10) as observed to the networks' form (..., 10)."""
         raw = torch.as_tensor(state, dtype=torch.float32)
-        position = (raw[..., :3] - self.center) / self.half_range
+        position = (raw[..., :3] - self.center.cpu()) / self.half_range.cpu()  # labels are made on the CPU
         return torch.cat([position, raw[..., 3:9], 2 * raw[..., 9:] - 1], dim=-1)
 
     def action(self, action: Float32Array) -> Tensor:
         """Actions (..., 7) to the networks' form (..., 10)."""
         turned = rotvec_to_6d(np.asarray(action[..., 3:6])).astype(np.float32)
         raw = torch.as_tensor(action, dtype=torch.float32)
-        position = (raw[..., :3] - self.center) / self.half_range
+        position = (raw[..., :3] - self.center.cpu()) / self.half_range.cpu()
         return torch.cat([position, torch.from_numpy(turned), 2 * raw[..., 6:] - 1], dim=-1)
 
     def to_action(self, code: Tensor) -> Float32Array:
         """The inverse of `action`, the gripper clipped to 0..1."""
-        position = (code[..., :3] * self.half_range + self.center).numpy()
+        position = (code[..., :3] * self.half_range.cpu() + self.center.cpu()).numpy()
         rotvec = rotvec_from_6d(code[..., 3:9].numpy())
         gripper = (code[..., 9:].numpy() + 1) / 2
         return np.concatenate([position, rotvec, gripper.clip(0, 1)], axis=-1).astype(np.float32)

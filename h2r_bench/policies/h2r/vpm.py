@@ -18,7 +18,7 @@ from h2r_bench.policies.h2r.behavior_extractor import BehaviorExtractor
 from h2r_bench.policies.h2r.config import FeatureConfig, VPMConfig, from_json, to_json
 from h2r_bench.policies.h2r.files import load_weights, save_weights
 from h2r_bench.policies.h2r.image_encoder import build_image_encoder
-from h2r_bench.policies.h2r.noise import min_snr_weight, target_of
+from h2r_bench.policies.h2r.noise import min_snr_weight, set_timesteps, target_of
 from h2r_bench.policies.h2r.reference import Bank, ReferenceReader, ReferenceWriter, install
 from h2r_bench.policies.h2r.unets import build_spatial, build_spatial_temporal
 from h2r_bench.policies.h2r.vae import LatentCoder, to_uint8, to_unit
@@ -246,7 +246,7 @@ class VideoPredictionModel(nn.Module):
         reference = self.vae.encode(to_unit(robot))
         token = self.condition(guide, robot, reference)
         latents = self._noise(guide, generator)
-        self.scheduler.set_timesteps(steps)
+        set_timesteps(self.scheduler, steps, latents.device)
         for timestep in self.scheduler.timesteps:
             output = self.denoise(latents, timestep.expand(batch), token)
             latents = self.scheduler.step(output, timestep, latents).prev_sample
