@@ -26,9 +26,10 @@ from typing import Any
 import numpy as np
 import tyro
 
+from h2r_bench.envs.control import ToolPose
 from h2r_bench.real.arms import make_arm
 from h2r_bench.real.arms.base import Arm, ArmError, ArmState, Clock, Commanded
-from h2r_bench.real.limits import SafetyLimits, upright
+from h2r_bench.real.limits import SafetyLimits, turn_between, upright
 from h2r_bench.real.safety import Intervention, SafeArm
 from h2r_bench.types import FloatArray
 
@@ -112,7 +113,8 @@ class Inspector:
         self.name, self.clock = arm.name, arm.clock
         self.commands = 0
         self.violations: Counter[str] = Counter()
-        self._last: FloatArray | None = None
+        self._last: tuple[ToolPose, ToolPose] | None = None
+        """What the last command asked for, and what the arm took instead: steps are measured from both."""
         self._last_s = -np.inf
         self._grip_s = -np.inf
 
@@ -139,13 +141,17 @@ class Inspector:
         if self._last is not None:
             # The layer reads its clock before the inspector does.
             seconds = min(max(now - self._last_s, limits.min_interval_s), 0.1) + 0.01
-            step = float(np.linalg.norm(position - self._last))
+            step = max(float(np.linalg.norm(position - before.position)) for before in self._last)
+            turn = max(turn_between(rotation, before.rotvec) for before in self._last)
             self._require("step", step <= limits.max_step + 1e-6)
             self._require("speed", step <= limits.motion.max_speed * seconds + ROUNDING)
+            self._require("turn", turn <= limits.max_rotation_step + 1e-5)
         lead = float(np.linalg.norm(position - self._arm.read_state().position))
         self._require("lead", lead <= limits.max_lead + limits.max_step + 0.02)
-        self._last, self._last_s = position.copy(), now
-        return self._arm.stream(position, rotation)
+        told = self._arm.stream(position, rotation)
+        taken = ToolPose(told.position.copy(), told.rotation.copy())
+        self._last, self._last_s = (ToolPose(position.copy(), rotation.copy()), taken), now
+        return told
 
     def grip(self, open_: bool, force_n: float) -> None:
         now = self.clock.now()

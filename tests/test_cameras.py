@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 import threading
 import time
 from pathlib import Path
@@ -132,9 +133,17 @@ def test_unknown_camera_is_refused() -> None:
 
 @pytest.mark.parametrize("name", ["opencv", "realsense"])
 def test_missing_driver_names_its_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, {"opencv": "cv2", "realsense": "pyrealsense2"}[name], None)
+    monkeypatch.setitem(sys.modules, {"opencv": "cv2", "realsense": "pyrealsense2"}[name], None)
     with pytest.raises(MissingExtraError, match=r"h2r-bench\[real\]"):
         make_camera(CameraConfig(name)).open()
+
+
+def test_driver_that_does_not_load_says_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "pyrealsense2.py").write_text("raise ImportError('libusb-1.0.so.0: cannot open')\n")
+    monkeypatch.delitem(sys.modules, "pyrealsense2", raising=False)
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(CameraError, match="apt install libusb"):
+        make_camera(CameraConfig("realsense")).open()
 
 
 def test_video_file_is_a_camera_at_its_own_rate(tmp_path: Path) -> None:

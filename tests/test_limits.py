@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from h2r_bench.envs.control import ToolPose
-from h2r_bench.real.limits import Guard, LimitsError, SafetyLimits, upright
+from h2r_bench.real.limits import Guard, LimitsError, SafetyLimits, turn_between, upright
 from h2r_bench.types import FloatArray, MotionLimits
 
 START = ToolPose.at(0.45, 0.0, 0.2)
@@ -126,6 +126,70 @@ def test_from_outside_nothing_is_commanded() -> None:
     assert guard.decide(action(x=0.74), 2.0, START.position).pose is not None
 
 
+def shorter(before: ToolPose, asked: ToolPose, share: float) -> ToolPose:
+    """What an arm takes that comes only a share of the way."""
+    return ToolPose(
+        before.position + share * (asked.position - before.position),
+        before.rotvec + share * (asked.rotvec - before.rotvec),
+    )
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("seconds", [0.05, 0.0999, 0.1])
+@pytest.mark.parametrize("far", [action(x=0.7), action(y=-0.3), action(x=0.3, z=0.4, turn=(0.0, 0.0, -1.0))])
+def test_after_a_pose_out_of_reach_a_step_is_short_from_both(
+    far: FloatArray, seconds: float, share: float
+) -> None:
+    guard, now = fresh(), 1.0
+    asked = guard.decide(action(y=0.3, turn=(0.0, 0.0, 1.0)), now, START.position).pose
+    assert asked is not None
+    taken = shorter(START, asked, share)
+    guard.took(taken)
+    for _ in range(4):
+        now += seconds
+        following = guard.decide(far, now, taken.position).pose
+        assert following is not None
+        for before in (asked, taken):
+            assert_allowed(guard.limits, before, following, seconds)
+        asked, taken = following, shorter(taken, following, share)
+        guard.took(taken)
+
+
+def test_a_target_stays_where_the_arm_could_go_and_reverses_from_there() -> None:
+    guard = fresh()
+    for step in range(5):  # pushed outwards, the arm does not follow
+        assert guard.decide(action(y=0.3), 1 + step / 10, START.position).pose is not None
+        guard.took(START)
+    back = guard.decide(action(y=-0.3), 1.5, START.position).pose
+    assert back is not None
+    assert back.position[1] == pytest.approx(0.0, abs=1e-6)  # 5 cm from what was asked for
+    further = guard.decide(action(y=-0.3), 1.6, START.position).pose
+    assert further is not None
+    assert further.position[1] == pytest.approx(-0.05)
+
+
+def test_a_pose_taken_just_outside_the_limits_does_not_end_the_motion() -> None:
+    low, _ = SafetyLimits().box
+    guard = Guard(SafetyLimits())
+    guard.anchor(ToolPose(np.array([0.45, 0.0, low[2]]), np.array([0.8, 0.0, 0.0])), open_=True)
+    asked = guard.decide(action(x=0.46, z=-1.0, turn=(0.8, 0.0, 0.0)), 1.0, START.position).pose
+    assert asked is not None
+    guard.took(ToolPose(asked.position - [0.0, 0.0, 0.003], np.array([0.81, 0.0, 0.0])))
+    decision = guard.decide(action(x=0.47, z=-1.0, turn=(0.8, 0.0, 0.0)), 1.1, asked.position)
+    assert decision.pose is not None
+    np.testing.assert_allclose(decision.pose.position, [0.47, 0.0, low[2]])
+    np.testing.assert_allclose(decision.pose.rotvec, [0.8, 0.0, 0.0], atol=1e-6)
+
+
+def test_nothing_is_commanded_where_no_pose_is_near_to_the_last_two() -> None:
+    guard = fresh()
+    assert guard.decide(action(y=0.3), 1.0, START.position).pose is not None
+    guard.took(ToolPose.at(0.45, -0.2, 0.2))
+    assert guard.decide(action(), 1.1, START.position).held == ("unreachable",)
+    guard.took(ToolPose(np.full(3, np.nan), np.zeros(3)))
+    assert guard.decide(action(), 1.2, START.position).held == ("unreachable",)
+
+
 def test_looser_limits_must_be_asked_for_and_are_named() -> None:
     fast = MotionLimits(max_speed=1.0)
     with pytest.raises(LimitsError, match="max_speed"):
@@ -168,6 +232,8 @@ def assert_allowed(limits: SafetyLimits, before: ToolPose, after: ToolPose, seco
     assert upright(after.rotvec, limits.motion)
     distance = float(np.linalg.norm(after.position - before.position))
     assert distance <= min(limits.motion.max_speed * seconds, limits.max_step) + 1e-6
+    turn = turn_between(before.rotvec, after.rotvec)
+    assert turn <= min(limits.motion.max_rotation_speed * seconds, limits.max_rotation_step) + 1e-5
     return distance / seconds
 
 
@@ -191,6 +257,37 @@ def test_no_sequence_of_actions_leads_outside_the_limits(sequence: list[Any]) ->
         assert change <= limits.max_acceleration * seconds + 1e-4 or np.linalg.norm(moved) < 1e-4
         before, velocity, last_s = decision.pose, moved, now
         measured = measured + follow * (before.position - measured)
+
+
+followed = st.lists(
+    st.tuples(
+        st.lists(st.floats(-1.0, 1.0), min_size=7, max_size=7),
+        st.floats(0.05, 0.3),
+        st.floats(0.0, 1.0),
+        st.lists(st.floats(-0.004, 0.004), min_size=6, max_size=6),
+    ),
+    min_size=2,
+    max_size=15,
+)
+
+
+@settings(max_examples=120)
+@given(followed)
+def test_no_step_is_too_long_whatever_the_arm_makes_of_the_targets(sequence: list[Any]) -> None:
+    limits = SafetyLimits()
+    guard, now, last_s = fresh(limits), 10.0, -np.inf
+    asked = taken = START
+    for wanted, pause, share, miss in sequence:
+        now += pause
+        decision = guard.decide(np.array(wanted), now, taken.position)
+        if decision.pose is None:
+            assert decision.held in {("unreachable",), ("rate",)}
+            continue
+        for before in (asked, taken):
+            assert_allowed(limits, before, decision.pose, min(now - last_s, 0.1))
+        asked, taken, last_s = decision.pose, shorter(taken, decision.pose, share), now
+        taken = ToolPose(taken.position + miss[:3], taken.rotvec + miss[3:])
+        guard.took(taken)
 
 
 @given(st.floats(0.05, 0.5), st.floats(0.01, 0.05))

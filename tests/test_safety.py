@@ -272,3 +272,32 @@ def test_a_rotation_out_of_reach_is_logged_and_not_built_upon() -> None:
     assert "unreachable" in kinds(safe.act([0.45, 0.0, 0.2, 0.0, 0.0, 0.2, 1.0]))
     assert log[-1].commanded is not None
     assert log[-1].commanded[5] == 0.0
+
+
+class ShortArm(RecordingArm):
+    """Stays where it is when told to go further than 20 cm to its left."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[FloatArray] = []
+        self.taken: list[FloatArray] = []
+
+    def stream(self, position: FloatArray, rotation: FloatArray) -> Commanded:
+        told = super().stream(position, rotation) if position[1] <= 0.2 else None
+        self.asked.append(position.copy())
+        self.taken.append(self.position.copy())
+        return told or Commanded(self.clock.now(), self.position.copy(), self.rotation.copy(), True)
+
+
+def test_after_a_place_out_of_reach_no_command_is_further_than_a_step_from_either() -> None:
+    arm, log = ShortArm(), list[Intervention]()
+    safe = quiet(arm, log=log.append)
+    for step in range(16):
+        found = safe.act(at(y=0.3 if step < 8 else -0.3))
+        assert all(one.commanded is not None for one in found)
+        arm.clock.sleep_until(arm.clock.now() + 0.1)
+    assert [one.kind for one in log].count("unreachable") >= 3
+    asked, taken = np.array(arm.asked), np.array(arm.taken)
+    longest = max(np.linalg.norm(asked[1:] - before[:-1], axis=1).max() for before in (asked, taken))
+    assert longest <= safe.limits.max_step + 1e-6
+    assert taken[-1, 1] < 0.0

@@ -1,7 +1,9 @@
 """What an agent may ask of an arm, decided by arithmetic alone: no clock, no thread, no driver.
 
 `Guard.decide` takes one action and says what may be commanded. Every position it lets through lies on the
-straight line between the last one and the wanted one brought inside the box, so the box is never left.
+straight line between a place in the box and the wanted one brought inside it, so the box is never left. That
+place is where the arm really goes: after a pose out of reach not the pose decided. No step is longer than
+allowed from either.
 """
 
 from __future__ import annotations
@@ -46,9 +48,9 @@ class SafetyLimits:
     max_rotation_acceleration: float = 30.0
     """Largest increase of the commanded turning speed [rad/s^2]."""
     max_step: float = 0.05
-    """Furthest the target moves in one command [m]."""
+    """Furthest the target moves in one command [m], from the pose asked for before and from the one taken."""
     max_rotation_step: float = 0.2
-    """Furthest the target turns in one command [rad]."""
+    """Furthest the target turns in one command [rad], from both alike."""
     max_lead: float = 0.15
     """Furthest the target runs ahead of the measured tool [m]: an arm that is blocked is not pushed on."""
     min_interval_s: float = 0.05
@@ -129,11 +131,17 @@ class Decision:
 
 @dataclass
 class Guard:
-    """The memory the limits need: where the last target was, how fast it moved, when."""
+    """The memory the limits need: where the last target was, what the arm made of it, how fast, when."""
 
     limits: SafetyLimits
     pose: ToolPose | None = None
     """The last target, None before `anchor`."""
+    _taken: ToolPose | None = None
+    """Where the arm was really told to go: the target, unless `took` said otherwise."""
+    _start: ToolPose | None = None
+    """Where the last step began."""
+    _seconds: float = 1.0 / CONTROL_HZ
+    """What the last step was given [s]."""
     _velocity: FloatArray = field(default_factory=lambda: np.zeros(3))
     _turning: float = 0.0
     _time_s: float = -math.inf
@@ -146,8 +154,16 @@ class Guard:
         near = np.clip(pose.position, low, high)
         inside = np.linalg.norm(near - pose.position) <= REACH_BACK
         self.pose = ToolPose(near if inside else np.array(pose.position), np.array(pose.rotvec))
+        self._taken = self._start = self.pose
         self._velocity, self._turning = np.zeros(3), 0.0
         self._latch = GripperLatch(open_=open_)
+
+    def took(self, pose: ToolPose) -> None:
+        """What the arm made of the last decision: it goes to `pose`, and the next step begins there."""
+        assert self._start is not None
+        self._taken = pose
+        self._velocity = (pose.position - self._start.position) / self._seconds
+        self._turning = turn_between(self._start.rotvec, pose.rotvec) / self._seconds
 
     def decide(self, action: ArrayLike, now_s: float, measured: FloatArray) -> Decision:
         """What of `action`, shape (7,), may be commanded at `now_s` [s].
@@ -162,15 +178,18 @@ class Guard:
             return Decision(None, None, ("not_finite",))
         if now_s - self._time_s < self.limits.min_interval_s:
             return Decision(None, None, ("rate",))
-        if self.pose is None or not self.allows(self.pose):
+        if self.pose is None or self._taken is None or not self.allows(self.pose):
             return Decision(None, None, ("outside_workspace",))
         seconds = min(now_s - self._time_s, 1.0 / CONTROL_HZ)
-        pose, held = self._limit(self.pose, ToolPose(wanted[:3], wanted[3:6]), seconds)
-        if not self._keeps_near(pose, measured):
-            pose, held = ToolPose(self.pose.position, pose.rotvec), [*held, "lead"]
-        self._velocity = (pose.position - self.pose.position) / seconds
-        self._turning = turn_between(self.pose.rotvec, pose.rotvec) / seconds
-        self.pose, self._time_s = pose, now_s
+        start = self._start_near(self.pose, self._taken, seconds)
+        if start is None:
+            return Decision(None, None, ("unreachable",))
+        before = (start, self.pose, self._taken)
+        pose, held = self._limit(before, ToolPose(wanted[:3], wanted[3:6]), seconds)
+        if not self._keeps_near(start, pose, measured):
+            pose, held = ToolPose(start.position, pose.rotvec), [*held, "lead"]
+        self.pose, self._start, self._seconds, self._time_s = pose, start, seconds, now_s
+        self.took(pose)
         return Decision(pose, self._grip(float(wanted[6]), now_s, held), tuple(dict.fromkeys(held)))
 
     def allows(self, pose: ToolPose) -> bool:
@@ -179,48 +198,88 @@ class Guard:
         inside = (pose.position >= low - EPSILON).all() and (pose.position <= high + EPSILON).all()
         return bool(inside) and upright(pose.rotvec, self.limits.motion)
 
-    def _keeps_near(self, pose: ToolPose, measured: FloatArray) -> bool:
-        """Whether the target stays near the measured tool, or at least comes nearer to it."""
-        assert self.pose is not None
-        lead = float(np.linalg.norm(pose.position - measured))
-        return lead <= max(self.limits.max_lead, float(np.linalg.norm(self.pose.position - measured)))
+    def _start_near(self, asked: ToolPose, taken: ToolPose, seconds: float) -> ToolPose | None:
+        """Where a step of `seconds` [s] begins: at `taken`, brought inside the box and the cone.
 
-    def _limit(self, last: ToolPose, wanted: ToolPose, seconds: float) -> tuple[ToolPose, list[str]]:
+        It is no further than one step from `taken` and from `asked`; None where nothing is that near to both.
+        """
+        reach, swing = self._reach(seconds)
+        back = np.clip(taken.position, *self.limits.box) - asked.position
+        position = asked.position + back * min(1.0, reach / max(float(np.linalg.norm(back)), EPSILON))
+        rotvec, turn = taken.rotvec, turn_between(asked.rotvec, taken.rotvec)
+        if turn > swing:
+            rotvec = _slerp(asked.rotvec, taken.rotvec, swing / turn)
+        if not upright(rotvec, self.limits.motion):
+            rotvec = asked.rotvec
+        near = (
+            np.linalg.norm(position - taken.position) <= reach + EPSILON
+            and turn_between(rotvec, taken.rotvec) <= swing + EPSILON
+        )
+        return ToolPose(position, rotvec) if near else None
+
+    def _reach(self, seconds: float) -> tuple[float, float]:
+        """How far the target may move [m] and turn [rad] in `seconds` [s]."""
+        limits = self.limits
+        return (
+            min(limits.max_step, limits.motion.max_speed * seconds),
+            min(limits.max_rotation_step, limits.motion.max_rotation_speed * seconds),
+        )
+
+    def _keeps_near(self, start: ToolPose, pose: ToolPose, measured: FloatArray) -> bool:
+        """Whether the target stays near the measured tool, or at least comes nearer to it."""
+        lead = float(np.linalg.norm(pose.position - measured))
+        return lead <= max(self.limits.max_lead, float(np.linalg.norm(start.position - measured)))
+
+    def _limit(
+        self, before: tuple[ToolPose, ...], wanted: ToolPose, seconds: float
+    ) -> tuple[ToolPose, list[str]]:
+        """`wanted` within the limits: one step from the first of the poses `before`, and from each other."""
         low, high = self.limits.box
         motion = dataclasses.replace(self.limits.motion, workspace_low=tuple(low), workspace_high=tuple(high))
-        target, names = limit_target(last, wanted, motion, 1.0 / seconds)
+        target, names = limit_target(before[0], wanted, motion, 1.0 / seconds)
         held = list(names)
         if wanted.position[2] < low[2] - EPSILON:
             held[held.index("workspace")] = "table"
-        position = self._limit_step(last, target, seconds, held)
-        return ToolPose(position, self._limit_turn(last, target, seconds, held)), held
+        position = self._limit_step([pose.position for pose in before], target.position, seconds, held)
+        turned = self._limit_turn([pose.rotvec for pose in before], target.rotvec, seconds, held)
+        return ToolPose(position, turned), held
 
-    def _limit_step(self, last: ToolPose, target: ToolPose, seconds: float, held: list[str]) -> FloatArray:
-        step = target.position - last.position
-        length = float(np.linalg.norm(step))
-        share = 1.0
-        if length > self.limits.max_step + EPSILON:
-            share = self.limits.max_step / length
-            held.append("step")
+    def _limit_step(
+        self, before: list[FloatArray], target: FloatArray, seconds: float, held: list[str]
+    ) -> FloatArray:
+        start, (reach, _) = before[0], self._reach(seconds)
+        step, share = target - start, 1.0
+        for place in before:
+            share *= _fitting_share(step * share, place - start, reach)
+        if share < 1.0:
+            held.append("step" if reach < self.limits.motion.max_speed * seconds else "speed")
         fitting = _fitting_share(
             step * share / seconds, self._velocity, self.limits.max_acceleration * seconds
         )
         if fitting < 1.0:
             held.append("acceleration")
-        return last.position + step * (share * fitting)
+        return start + step * (share * fitting)
 
-    def _limit_turn(self, last: ToolPose, target: ToolPose, seconds: float, held: list[str]) -> FloatArray:
-        angle, turned = turn_between(last.rotvec, target.rotvec), target.rotvec
-        faster = self._turning + self.limits.max_rotation_acceleration * seconds
-        reach = min(self.limits.max_rotation_step, faster * seconds)
-        if angle > reach + EPSILON:
-            held.append("rotation_step" if reach < faster * seconds else "rotation_acceleration")
-            turned = _slerp(last.rotvec, target.rotvec, reach / angle)
+    def _limit_turn(
+        self, before: list[FloatArray], target: FloatArray, seconds: float, held: list[str]
+    ) -> FloatArray:
+        start, (_, swing) = before[0], self._reach(seconds)
+        angle, turned = turn_between(start, target), target
+        gaining = (self._turning + self.limits.max_rotation_acceleration * seconds) * seconds
+        if angle > min(swing, gaining) + EPSILON:
+            held.append("rotation_step" if swing < gaining else "rotation_acceleration")
+            turned = _slerp(start, target, min(swing, gaining) / angle)
+        if max(turn_between(rotvec, turned) for rotvec in before) > swing + EPSILON:
+            # Whichever way it goes, what the start leaves of a step may be turned.
+            left = swing - max(turn_between(rotvec, start) for rotvec in before)
+            fastest = self.limits.motion.max_rotation_speed * seconds
+            held.append("rotation_step" if swing < fastest else "rotation_speed")
+            turned = _slerp(start, turned, max(left, 0.0) / max(turn_between(start, turned), EPSILON))
         if upright(turned, self.limits.motion):
             return turned
         # On its way a turn may leave the cone although it begins and ends inside.
         held.append("tilt")
-        return last.rotvec
+        return start
 
     def _grip(self, value: float, now_s: float, held: list[str]) -> bool | None:
         """Whether the gripper shall newly open or close."""

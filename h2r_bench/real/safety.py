@@ -246,10 +246,10 @@ class SafeArm:
         if decision.pose is None:
             return [self._intervene(now, kind, action) for kind in decision.held]
         told, held = self._stream(decision.pose, now), list(decision.held)
+        self._guard.took(ToolPose(told.position, told.rotation))
         off = float(np.linalg.norm(told.position - decision.pose.position))
         if off > REACHED or turn_between(told.rotation, decision.pose.rotvec) > REACHED_TURN:
             held.append("unreachable")
-            self._guard.pose = ToolPose(told.position, told.rotation)
         if decision.gripper_open is not None:
             self._grip(decision.gripper_open)
         return [self._intervene(now, kind, action, told) for kind in held]

@@ -27,11 +27,15 @@ class RealSenseSource:
         self._pipeline: Any = None
 
     def open(self) -> None:
-        """Start streaming. Raises CameraError when there is no such camera."""
+        """Start streaming. Raises CameraError when there is no such camera, MissingExtraError."""
         try:
             import pyrealsense2 as rs
-        except ImportError:
+        except ModuleNotFoundError:
             raise MissingExtraError("pyrealsense2 (for --camera realsense)") from None
+        except ImportError as error:
+            raise CameraError(
+                f"pyrealsense2 does not load ({error}); if that is libusb: apt install libusb-1.0-0"
+            ) from None
         there = [each.get_info(rs.camera_info.serial_number) for each in rs.context().query_devices()]
         if not there:
             raise CameraError("no RealSense camera is connected: plug it into a USB 3 port")
