@@ -47,7 +47,7 @@ from h2r_bench.training.held_out import held_out
 from h2r_bench.training.inputs import open_frames, preset
 from h2r_bench.training.loop import Loop, TrainingStoppedError
 from h2r_bench.training.policies import TrainDiffusionPolicy, TrainXSkill, run_diffusion_policy, run_xskill
-from h2r_bench.training.prepare import decode_raw
+from h2r_bench.training.prepare import decode, decode_raw
 from h2r_bench.training.probe import probe_features
 from h2r_bench.training.record import finish_run, start_run
 from h2r_bench.training.ruler import train_ruler
@@ -63,14 +63,14 @@ from h2r_bench.training.vpm import (
 
 @dataclass(frozen=True)
 class DecodeFrames:
-    """Decode a dataset's videos with several processes. The other commands do it by themselves, with one, and
-    keep JPEGs; this keeps raw frames, for machines with memory for 100 kB a frame pair.
-    """
+    """Decode a dataset's videos with several processes. The other commands do it by themselves, with one."""
 
     data: Path
     """Folder of the paired episodes."""
+    raw: bool = False
+    """Keep raw frames instead of JPEGs, for machines with memory for 100 kB a frame pair."""
     workers: int = field(default_factory=lambda: os.cpu_count() or 1)
-    """Processes decoding at the same time."""
+    """Processes decoding at the same time; two at most without --raw."""
 
     def __post_init__(self) -> None:
         if self.workers < 1:
@@ -238,7 +238,7 @@ Job = (
 
 def run_frames(job: DecodeFrames, command: list[str]) -> None:
     """Decode the videos."""
-    folder = decode_raw(job.data, job.workers)
+    folder = (decode_raw if job.raw else decode)(job.data, job.workers)
     print(f"{sum(path.stat().st_size for path in folder.iterdir()) / 1e9:.1f} GB in {folder}")
 
 

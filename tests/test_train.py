@@ -80,6 +80,23 @@ def test_stage_two_trains_the_temporal_layers_alone(tmp_path: Path, data: Path) 
     assert all("motion_modules" in name for name in new)
 
 
+def test_a_second_stage_goes_on_from_earlier_temporal_layers_and_a_first_leaves_them_out(
+    tmp_path: Path, data: Path
+) -> None:
+    vae, one, two, three, four = (tmp_path / name for name in ("vae", "one", "two", "three", "four"))
+    common = ("--data", data, "--preset", "tiny", "--clips", 2, "--frames", 4, "--repaint", 0.5, "--out")
+    run("vae", "--data", data, "--preset", "tiny", "--steps", 1, "--out", vae)
+    assert run("vpm", *common, one, "--vae", vae, "--steps", 1) == 0
+    assert run("vpm", *common, two, "--stage", 2, "--init", one, "--steps", 3, "--lr", 0.1) == 0
+    again = ("--stage", 2, "--init", one, "--temporal", two, "--steps", 1, "--lr", 1e-9, "--lr-others", 1e-9)
+    assert run("vpm", *common, three, *again) == 0
+    earlier, later = (load_file(folder / "st_unet.safetensors") for folder in (two, three))
+    assert all(torch.allclose(value, later[name], atol=1e-6) for name, value in earlier.items())
+    assert run("vpm", *common, four, "--stage", 2, "--init", one, "--temporal", one, "--steps", 1) == 2
+    assert run("vpm", *common, four, "--init", two, "--steps", 1) == 0
+    assert not any("motion_modules" in name for name in load_file(four / "st_unet.safetensors"))
+
+
 @pytest.mark.parametrize("checkpoint", ["last", "swap"])
 def test_resuming_gives_the_weights_of_an_uninterrupted_run(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, checkpoint: str

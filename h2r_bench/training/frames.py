@@ -179,7 +179,8 @@ def load_frames(
     if store.meta.image_size != image_size:
         raise DatasetError(f"{data} holds images of {store.meta.image_size}, the model reads {image_size}")
     folder = frames_folder(data, len(store))
-    _compress(store, folder, tick)
+    done, total = itertools.count(1), len(missing(folder, VIDEOS)) * len(store)
+    compress(store, folder, VIDEOS, lambda: tick(next(done), total) if tick else None)
     parts = [store.read_arrays(position) for position in range(len(store))]
     arrays = {key: np.concatenate([part[key] for part in parts]) for key in parts[0]}
     starts = np.concatenate([[0], np.cumsum([len(part["state"]) for part in parts])])
@@ -203,21 +204,27 @@ def _pictures(folder: Path, name: str) -> Pictures | UInt8Array:
     return np.asarray(np.load(raw, mmap_mode="r")) if raw.exists() else Pictures(folder / f"{name}.jpegs")
 
 
-def _compress(store: EpisodeStore, folder: Path, tick: Callable[[int, int], None] | None) -> None:
-    """Keep the frames of both videos one by one, unless they are there."""
-    missing = [
-        name
-        for name in VIDEOS
-        if not (folder / f"{name}.jpegs").exists() and not raw_path(folder, name).exists()
-    ]
+def compress(store: EpisodeStore, folder: Path, names: Sequence[str], tick: Callable[[], None]) -> None:
+    """Keep the frames of the videos `names` one by one in `folder`, unless they are there.
+
+    `tick` is called after each episode of each video that was decoded.
+    """
     for old in folder.parent.glob("frames_*"):
         if old != folder:
-            shutil.rmtree(old)
+            shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
-    done, total = itertools.count(1), len(missing) * len(store)
-    for name in missing:
+    for name in missing(folder, names):
         batches = (store.read_frames(position, name) for position in range(len(store)))
-        write_pictures(folder / f"{name}.jpegs", batches, lambda: tick(next(done), total) if tick else None)
+        write_pictures(folder / f"{name}.jpegs", batches, tick)
+
+
+def missing(folder: Path, names: Sequence[str]) -> list[str]:
+    """Those of the videos `names` whose frames are not in `folder` yet."""
+    return [
+        name
+        for name in names
+        if not (folder / f"{name}.jpegs").exists() and not raw_path(folder, name).exists()
+    ]
 
 
 def _synchronous(human_frame_index: Int, starts: Int) -> Int:

@@ -12,10 +12,33 @@ from rich.console import Console
 from rich.progress import track
 
 from h2r_bench.datasets import EpisodeStore
-from h2r_bench.training.frames import VIDEOS, frames_folder, raw_path
+from h2r_bench.training.frames import VIDEOS, compress, frames_folder, raw_path
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+def decode(data: Path, workers: int) -> Path:
+    """Keep the frames of dataset `data` as JPEGs, as the first training would: a process for each video.
+
+    Returns the folder they are in. Raises DatasetError.
+    """
+    store = EpisodeStore.open(data)
+    folder = frames_folder(data, len(store))
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(workers, len(VIDEOS)), mp_context=context) as pool:
+        list(pool.map(_compress, [data] * len(VIDEOS), VIDEOS))
+    return folder
+
+
+def _compress(data: Path, name: str) -> None:
+    store = EpisodeStore.open(data)
+    ticks = iter(track(range(len(store)), f"decoding {name}", console=Console(stderr=True)))
+
+    def tick() -> None:
+        next(ticks, None)
+
+    compress(store, frames_folder(data, len(store)), (name,), tick)
 
 
 def decode_raw(data: Path, workers: int) -> Path:
