@@ -115,22 +115,22 @@ def finished(folder: Path) -> bool:
     return record.is_file() and "steps" in json.loads(record.read_text())
 
 
-def start(job: Job, recipe: Recipe) -> subprocess.Popen[bytes]:
-    """Start the training, its output in a log beside the run."""
+def words_of(job: Job, recipe: Recipe) -> list[str]:
+    """Arguments of `h2r_bench.train` for `job`."""
     words = job.command.format(runs=recipe.runs, init=recipe.init).split()
     words += ["--data", str(recipe.data), "--out", str(recipe.runs / job.name)]
     words += ["--minutes", f"{job.minutes * recipe.scale:g}", "--precision", recipe.precision]
     words += ["--clips", str(round(job.clips * recipe.clip_share))] if job.clips else []
     words += ["--checkpoint-minutes", "0.7"]
-    words += ["--cpu"] if recipe.cpu else []
-    log = (recipe.runs / f"{job.name}.log").open("ab")
-    threads = {"OMP_NUM_THREADS": str(recipe.threads)}
-    return subprocess.Popen(
-        [sys.executable, "-m", "h2r_bench.train", *words],
-        stdout=log,
-        stderr=log,
-        env={**os.environ, **threads},
-    )
+    return [*words, "--cpu"] if recipe.cpu else words
+
+
+def start(job: Job, recipe: Recipe) -> subprocess.Popen[bytes]:
+    """Start the training, its output in a log beside the run."""
+    command = [sys.executable, "-m", "h2r_bench.train", *words_of(job, recipe)]
+    environment = {**os.environ, "OMP_NUM_THREADS": str(recipe.threads)}
+    with (recipe.runs / f"{job.name}.log").open("ab") as log:
+        return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
 
 def pack(recipe: Recipe) -> None:

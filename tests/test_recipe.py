@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tyro
+
+from h2r_bench import train
+
+TOOL = Path(__file__).parents[1] / "tools" / "recipe.py"
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Any:
+    spec = importlib.util.spec_from_file_location("recipe", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["recipe"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_command_is_one_and_builds_on_earlier_ones(recipe: Any) -> None:
+    earlier: set[str] = set()
+    for job in recipe.JOBS:
+        words = recipe.words_of(job, recipe.Recipe(Path("data"), cpu=True))
+        parsed = tyro.cli(train.Job, args=words)
+        assert parsed.data == Path("data")
+        assert set(job.needs) <= earlier
+        for need in job.needs:
+            assert f"runs/recipe/{need}" in words
+        earlier.add(job.name)
+    for parts in recipe.WEIGHTS.values():
+        runs = [word for word in parts.format(runs="runs").split() if not word.startswith("--")]
+        assert {Path(run).name for run in runs} <= earlier
+
+
+def test_jobs_wait_for_what_they_need_and_the_same_command_goes_on(
+    recipe: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / "log"
+
+    def fake(job: Any, settings: Any) -> subprocess.Popen[bytes]:
+        out = settings.runs / job.name
+        code = (
+            f"open({str(log)!r}, 'a').write({job.name + ' '!r})\n"
+            f"import pathlib; folder = pathlib.Path({str(out)!r}); folder.mkdir()\n"
+            f"(folder / 'run.json').write_text('{{\"steps\": 1}}')\n"
+            f"raise SystemExit({int(job.name == 'skills')})"
+        )
+        return subprocess.Popen([sys.executable, "-c", code])
+
+    monkeypatch.setattr(recipe, "start", fake)
+    monkeypatch.setattr(recipe, "pack", lambda _: None)
+    settings = recipe.Recipe(
+        tmp_path, runs=tmp_path / "runs", slots=2, only=("vpm1", "vpm2", "dec", "xs", "skills")
+    )
+    assert recipe.main(settings) == 2
+    begun = log.read_text().split()
+    assert begun.index("vpm1") < begun.index("vpm2") < begun.index("dec")
+    assert "skills" in begun
+    assert "xs" not in begun
+    assert recipe.main(settings) == 0
+    assert log.read_text().split() == [*begun, "xs"]
