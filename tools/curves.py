@@ -1,0 +1,57 @@
+"""Draws the loss curves of training runs: `python tools/curves.py --runs DIR... --out FILE`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import tyro
+
+mpl.use("Agg")
+import matplotlib.pyplot as plt
+
+POINTS = 120
+"""Medians that a curve is drawn with."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Draw the loss of each run over its steps, side by side."""
+
+    runs: tuple[Path, ...]
+    """Folders that hold `loss.jsonl`."""
+    out: Path
+    """The picture."""
+    names: tuple[str, ...] = ()
+    """Titles, if not the folders' names."""
+
+
+def curve(run: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and losses of a run, as medians over equal parts: steps without a condition stand out."""
+    lines = [json.loads(line) for line in (run / "loss.jsonl").read_text().splitlines()]
+    pairs = np.array([(line["step"], line["loss"]) for line in lines])
+    medians = np.array([np.median(part, axis=0) for part in np.array_split(pairs, min(POINTS, len(pairs)))])
+    return medians[:, 0], medians[:, 1]
+
+
+def main(config: Config) -> None:
+    """Draw and write the picture."""
+    names = config.names or tuple(run.name for run in config.runs)
+    figure, axes = plt.subplots(
+        1, len(config.runs), figsize=(3.2 * len(config.runs), 2.6), squeeze=False, layout="constrained"
+    )
+    for axis, run, name in zip(axes[0], config.runs, names, strict=True):
+        steps, losses = curve(run)
+        axis.plot(steps, losses, linewidth=1.2)
+        axis.set(title=name, xlabel="step", yscale="log")
+        axis.grid(visible=True, which="both", alpha=0.25)
+    axes[0][0].set_ylabel("loss")
+    config.out.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(config.out, dpi=110)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Config, description=__doc__))
