@@ -11,6 +11,7 @@ import mujoco
 import numpy as np
 import pytest
 
+from h2r_bench.envs.mipmaps import Mipmaps
 from h2r_bench.envs.rendering import CameraRenderer
 
 SCENE = """
@@ -179,6 +180,35 @@ def test_a_changed_texture_is_sent_again() -> None:
         textured.tex_data[:] = np.tile([0, 255, 0], textured.tex_data.size // 3)
         renderer.refresh_texture(0)
         assert colours(renderer.render(state, "top", show_hand=False, show_robot=False)) == {"green"}
+
+
+def test_patches_of_a_texture_show_as_the_whole_of_it_would() -> None:
+    """At several distances, so that every smaller level of the texture is looked at."""
+    cameras = "".join(f'<camera name="{z}" pos="0.1 0.2 {z}"/>' for z in (1, 2, 5, 12, 30, 80))
+    textured = mujoco.MjModel.from_xml_string(
+        '<mujoco><asset><texture name="t" type="2d" builtin="flat" rgb1="1 0 0" width="64" height="64"/>'
+        '<material name="m" texture="t" emission="1"/></asset><worldbody><light pos="0 0 3"/>'
+        f'{cameras}<geom type="box" size="1 1 .1" material="m"/></worldbody></mujoco>'
+    )
+    state, rng = mujoco.MjData(textured), np.random.default_rng(0)
+    mujoco.mj_forward(textured, state)
+    pixels = textured.tex_data.reshape(64, 64, 3)
+
+    def look(renderer: CameraRenderer) -> list[np.ndarray]:
+        return [renderer.render(state, i, show_hand=False, show_robot=True) for i in range(textured.ncam)]
+
+    with CameraRenderer(textured, 48, 48) as patched, CameraRenderer(textured, 48, 48) as whole:
+        if not patched.takes_patches(0):
+            pytest.skip("this driver rounds mipmaps in another way")
+        mipmaps = Mipmaps(pixels)
+        for left, top, right, bottom in ((3, 5, 20, 9), (0, 0, 64, 64), (63, 63, 64, 64), (31, 8, 34, 33)):
+            pixels[top:bottom, left:right] = rng.integers(0, 256, (bottom - top, right - left, 3))
+            patched.patch_texture(0, mipmaps.update((left, top, right, bottom)))
+            whole.refresh_texture(0)
+            for one, other in zip(look(patched), look(whole), strict=True):
+                np.testing.assert_array_equal(one, other)
+    with pytest.raises(RuntimeError, match="closed"):
+        patched.patch_texture(0, [])
 
 
 LEFT_OPEN = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from handwriting import ink_lines
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,7 +12,7 @@ from h2r_bench.envs.env import TabletopEnv
 from h2r_bench.envs.ink import SHEET_PIXELS, Sheet, on_sheet, to_pixels
 from h2r_bench.envs.props import PAPER_HALF
 from h2r_bench.envs.strokes import characters, covered, difference, play_stroke, resample, without_retracing
-from h2r_bench.envs.tasks.writing import HEIGHT, ink_lines, on_paper
+from h2r_bench.envs.tasks.writing import HEIGHT, on_paper
 
 
 def test_there_are_enough_characters_among_them_h_and_r() -> None:
@@ -95,6 +96,33 @@ def test_a_lifted_pen_leaves_a_gap() -> None:
     assert sheet.pixels()[row, column].mean() > 200
 
 
+@given(st.integers(0, 2**31))
+def test_the_picture_changes_only_where_it_says(seed: int) -> None:
+    rng, sheet, before = np.random.default_rng(seed), Sheet(), Sheet().pixels().copy()
+    place = rng.uniform(-PAPER_HALF[1], PAPER_HALF[1], 2)
+    for _ in range(5):
+        stride = rng.choice((0.0, 1e-4, 0.003, 0.05))
+        points = place + np.cumsum(rng.normal(0, 1, (rng.integers(0, 6), 2)) * stride, axis=0)
+        sheet.add(points)
+        place = points[-1] if len(points) else place
+        changed, after = sheet.take_changed(), np.asarray(sheet._image)
+        np.testing.assert_array_equal(sheet.pixels(), after)
+        if changed is not None:
+            left, top, right, bottom = changed
+            assert (after != before).any()
+            before[top:bottom, left:right] = after[top:bottom, left:right]
+        np.testing.assert_array_equal(before, after)
+    assert sheet.take_changed() is None
+
+
+def test_a_pen_at_rest_changes_nothing() -> None:
+    sheet, spot = Sheet(), np.full((5, 2), 0.01)
+    sheet.add(spot)
+    assert sheet.take_changed() is not None
+    sheet.add(spot)
+    assert sheet.take_changed() is None
+
+
 def test_what_the_camera_sees_changes_as_the_expert_writes() -> None:
     env = TabletopEnv("brand_new", image_size=(96, 96), render_mode="rgb_array", cue="video")
     env.reset(seed=4)
@@ -118,4 +146,4 @@ def test_a_pen_that_is_lifted_leaves_lines_apart() -> None:
     for _ in range(env.horizon):
         *_, info = env.step(env.expert_action(script))
     assert info["is_success"], info
-    assert len(ink_lines(env.trace)) == len(env.pair.goal.strokes) > 1
+    assert len(ink_lines(env.simulation.ink_steps)) == len(env.pair.goal.strokes) > 1

@@ -195,6 +195,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             self._begin_image()  # drawn while the rest of the step is worked out
         if not failure:
             self.trace.append(self.simulation.snapshot())
+            if self._begun:
+                self._camera_views().paint_ink(self.simulation)
         truncated = self.steps_taken >= self.horizon
         self._live = not (truncated or failure)
         info = {**self.verdict(failure), "clipped": clipped}

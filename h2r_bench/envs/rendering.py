@@ -12,6 +12,7 @@ import contextlib
 import importlib
 import os
 import weakref
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -23,6 +24,8 @@ gl.configure()  # before MuJoCo is imported, which reads the choice once
 
 import mujoco  # noqa: E402
 
+from h2r_bench.envs import live_texture  # noqa: E402
+from h2r_bench.envs.mipmaps import Patch  # noqa: E402
 from h2r_bench.types import UInt8Array  # noqa: E402
 
 SCENE_GROUPS: Final = (0, 1)
@@ -64,6 +67,7 @@ class CameraRenderer:
         self._scene.flags[mujoco.mjtRndFlag.mjRND_SHADOW] = shadows
         self._flipped = np.empty((height, width, 3), np.uint8)
         self._cameras: dict[str | int, mujoco.MjvCamera] = {}
+        self._takes_patches: dict[int, bool] = {}
         # One OpenGL context each: two MuJoCo contexts in one of them change each other's light.
         self._gl = _new_gl_context()
         self._gl.make_current()
@@ -133,6 +137,26 @@ class CameraRenderer:
             raise RuntimeError("this renderer is closed")
         self._gl.make_current()
         mujoco.mjr_uploadTexture(self._model, self._context, texture_id)
+
+    def takes_patches(self, texture_id: int) -> bool:
+        """Whether `patch_texture` gives what `refresh_texture` would, as drivers differ in how they round.
+
+        The texture must be a square RGB one, its side a power of two.
+        """
+        if self._context is None:
+            raise RuntimeError("this renderer is closed")
+        if texture_id not in self._takes_patches:
+            self._gl.make_current()
+            name = int(self._context.texture[texture_id])
+            self._takes_patches[texture_id] = live_texture.driver_agrees(name)
+        return self._takes_patches[texture_id]
+
+    def patch_texture(self, texture_id: int, patches: Sequence[Patch]) -> None:
+        """Send what changed of a texture of the model, and of its mipmaps, since it was last sent."""
+        if self._context is None:
+            raise RuntimeError("this renderer is closed")
+        self._gl.make_current()
+        live_texture.send(int(self._context.texture[texture_id]), patches)
 
     def close(self) -> None:
         """Free the graphics memory. Closing twice is fine."""

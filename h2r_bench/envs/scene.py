@@ -257,8 +257,8 @@ class Stage:
         """Repaint a texture, each face of a cube alike; `pixels` has shape (P, P, 3)."""
         slot = self.model.texture(texture).id
         start, faces = int(self.model.tex_adr[slot]), int(self.model.tex_height[slot]) // len(pixels)
-        data = np.tile(pixels.reshape(-1), faces)
-        self.model.tex_data[start : start + data.size] = data
+        data = self.model.tex_data[start : start + faces * pixels.size]
+        data.reshape(faces, -1)[:] = pixels.reshape(-1)
 
     @property
     def painted_textures(self) -> list[int]:

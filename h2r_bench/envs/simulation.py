@@ -23,6 +23,8 @@ _JOINT_REACH = MAX_JOINT_SPEED / CONTROL_HZ
 """How far each joint may turn in a control step, shape (7,) [rad]."""
 _INK_POINTS = 5
 """Points of ink in each control step."""
+_TO_TIP = np.array([0.0, 0.0, PEN_TIP])
+"""From the tip of the pen to the tool, in the world's frame [m]."""
 _UNSTABLE = tuple(
     kind.value
     for kind in (
@@ -242,7 +244,7 @@ class Simulation:
         none = np.zeros((0, 2))
         if self._spec is None or self._spec.held is None or self._spec.paper is None or not self._tip_path:
             return none
-        tips = np.array(self._tip_path) - (0.0, 0.0, PEN_TIP)
+        tips = np.array(self._tip_path) - _TO_TIP
         body = self.stage.bodies[self._spec.paper]
         local = (tips - self.data.xpos[body]) @ self.data.xmat[body].reshape(3, 3)
         return local[(local[:, 2] < TOUCH_HEIGHT) & on_sheet(local[:, :2]), :2]

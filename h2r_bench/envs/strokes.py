@@ -37,11 +37,11 @@ def characters() -> dict[str, FloatArray]:
 
 def resample(stroke: FloatArray, spacing: float = SPACING) -> FloatArray:
     """Points at most `spacing` apart along `stroke` (N, D), corners kept: shape (M, D)."""
-    steps = np.diff(stroke, axis=0)
+    steps = stroke[1:] - stroke[:-1]
     counts = np.maximum(np.ceil(np.linalg.norm(steps, axis=1) / spacing).astype(int), 1)
-    nth = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts) + 1
-    share = (nth / np.repeat(counts, counts))[:, None]
-    between = np.repeat(stroke[:-1], counts, axis=0) + share * np.repeat(steps, counts, axis=0)
+    nth = np.arange(counts.sum()) - (counts.cumsum() - counts).repeat(counts) + 1
+    share = (nth / counts.repeat(counts))[:, None]
+    between = stroke[:-1].repeat(counts, axis=0) + share * steps.repeat(counts, axis=0)
     return np.concatenate([stroke[:1], between])
 
 

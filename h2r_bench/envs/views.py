@@ -12,9 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from h2r_bench.envs.arena import HUMAN_CAMERA, ROBOT_CAMERA, TOOL_SHADOW
 from h2r_bench.envs.hand import HandPuppet
-from h2r_bench.envs.ink import Sheet
 from h2r_bench.envs.rendering import CameraRenderer
 from h2r_bench.envs.robot import WRIST_CAMERA as _WRIST
+from h2r_bench.envs.shown_paper import ShownPaper
 from h2r_bench.rotations import Array, matrix_from_6d
 from h2r_bench.types import FloatArray, UInt8Array
 
@@ -50,8 +50,7 @@ class Views:
         self._camera_id = int(camera.id)
         self._camera_home = (camera.pos.copy(), camera.quat.copy())
         self._dressing = stage.dressings
-        self._sheet, self._inked, self._sheet_of = Sheet(), 0, -1
-        self._ink_owner: object = None
+        self._paper = ShownPaper(stage, self._renderer)
 
     def close(self) -> None:
         """Free the graphics memory."""
@@ -68,6 +67,10 @@ class Views:
         self._refresh()
         self._show_ink(simulation, simulation.ink_steps)
         self._renderer.begin(simulation.data, ROBOT_CAMERA, show_hand=False, show_robot=True)
+
+    def paint_ink(self, simulation: Simulation) -> None:
+        """Paint the ink so far for the next image; one that was begun is still drawn without it."""
+        self._paper.paint(simulation, simulation.ink_steps)
 
     def finish(self) -> UInt8Array:
         """The image that was begun last, shape (H, W, 3)."""
@@ -115,21 +118,9 @@ class Views:
             self._dressing = self.stage.dressings
 
     def _show_ink(self, owner: object, steps: Sequence[FloatArray]) -> None:
-        """Paint the ink of `steps`, each (M, 2) in the paper's frame [m]; `owner` is whose ink it is."""
-        spec = self.stage.spec
-        if spec is None or spec.paper is None:
-            return
-        fresh = self._ink_owner is not owner or len(steps) < self._inked or self._sheet_of != self._dressing
-        if fresh:
-            self._sheet, self._ink_owner, self._inked = Sheet(spec.guide), owner, 0
-            self._sheet_of = self._dressing
-        added = steps[self._inked :]
-        self._inked = len(steps)
-        for points in added:
-            self._sheet.add(points)
-        if not fresh and not any(len(points) for points in added):
-            return
-        self._renderer.refresh_texture(self.stage.paint_sheet(spec.paper, self._sheet.pixels()))
+        """Show the ink of `steps`, each (M, 2) in the paper's frame [m]; `owner` is whose ink it is."""
+        self._paper.paint(owner, steps)
+        self._paper.send()
 
     def _pose(self, simulation: Simulation, qpos: np.ndarray) -> None:
         """Bring the drawn bodies to `qpos` without running physics."""

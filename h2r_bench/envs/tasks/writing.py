@@ -15,6 +15,7 @@ from typing import ClassVar
 
 import numpy as np
 
+from h2r_bench.envs.comparison import InkRecord, ink_of
 from h2r_bench.envs.control import ToolPose
 from h2r_bench.envs.ink import Lines
 from h2r_bench.envs.layout import dress_scene
@@ -26,8 +27,6 @@ from h2r_bench.envs.splits import TRAIN, Look
 from h2r_bench.envs.strokes import (
     SHARE,
     characters,
-    covered,
-    difference,
     play_stroke,
     without_retracing,
 )
@@ -54,12 +53,6 @@ _MOST_PLAY_LINES = 3
 def on_paper(stroke: FloatArray) -> FloatArray:
     """A stroke (N, 2) of the unit square in the paper's frame [m]: up is away from the writer."""
     return np.stack([(stroke[:, 1] - 0.5) * HEIGHT, (0.5 - stroke[:, 0]) * WIDTH], axis=1)
-
-
-def ink_lines(trace: Sequence[Snapshot]) -> list[FloatArray]:
-    """The ink of a trace, one line (N, 2) [m] for each time the pen was down."""
-    runs = itertools.groupby((snapshot.ink for snapshot in trace), key=lambda ink: len(ink) > 0)
-    return [np.concatenate(list(inks)) for down, inks in runs if down]
 
 
 class Writing(Task):
@@ -116,16 +109,17 @@ class Writing(Task):
 
     def stages(self, trace: Sequence[Snapshot], scene: SceneSpec, goal: Goal) -> list[Milestone]:
         """Ink at all, target covered, ink on target, and read as what was shown."""
-        ink, target = ink_lines(trace), [np.array(line) for line in goal.strokes]
+        ink = ink_of(trace)
+        now = ink.compared(goal.strokes)
         return [
-            ("no ink", lambda: sum(map(len, ink)) >= _LEAST_INK),
-            ("half of it not written", lambda: covered(target, ink) >= 0.5),
-            ("not all of it written", lambda: covered(target, ink) >= SHARE),
-            ("ink beside it", lambda: covered(ink, target) >= SHARE),
+            ("no ink", lambda: ink.laid >= _LEAST_INK),
+            ("half of it not written", lambda: now.written() >= 0.5),
+            ("not all of it written", lambda: now.written() >= SHARE),
+            ("ink beside it", lambda: now.kept_to() >= SHARE),
             ("reads as another", lambda: self.reads_right(ink, goal)),
         ]
 
-    def reads_right(self, ink: Sequence[FloatArray], goal: Goal) -> bool:
+    def reads_right(self, ink: InkRecord, goal: Goal) -> bool:
         """Whether the ink is nearer to what was shown than to anything else it might be."""
         return True
 
@@ -150,12 +144,10 @@ def _to_world(points: FloatArray, centre: tuple[float, float], yaw: float) -> Fl
     return np.concatenate([flat, np.full((len(flat), 1), WRITING_HEIGHT)], axis=1)
 
 
-@lru_cache(maxsize=4)
-def _nearest_character(ink: tuple[bytes, ...]) -> str:
-    """The character least unlike the ink, lines (N, 2) [m] as bytes; at rest it is asked in every step."""
-    lines = [np.frombuffer(line).reshape(-1, 2) for line in ink]
-    unlike = {name: difference([on_paper(stroke)], lines) for name, stroke in characters().items()}
-    return min(unlike, key=lambda name: unlike[name])
+@lru_cache(maxsize=1)
+def _shapes() -> dict[str, Lines]:
+    """The characters by name, each in one stroke, as they would be on paper [m]."""
+    return {name: _strokes([stroke]) for name, stroke in characters().items()}
 
 
 class BrandNew(Writing):
@@ -181,9 +173,9 @@ class BrandNew(Writing):
         """The task in words."""
         return f"Write the letter {goal.text}."
 
-    def reads_right(self, ink: Sequence[FloatArray], goal: Goal) -> bool:
+    def reads_right(self, ink: InkRecord, goal: Goal) -> bool:
         """Whether the ink is nearer to the shown character than to any other of the set."""
-        return _nearest_character(tuple(line.tobytes() for line in ink)) == goal.text
+        return ink.nearest(_shapes(), guess=goal.text) == goal.text
 
 
 class WritingPlay(Writing):
