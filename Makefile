@@ -19,7 +19,7 @@ run: $(VENV)/.ready-run
 	$(BIN)/python -m h2r_bench.run --task instance_gen --policy h2r --trials 3
 
 test: lint
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m "not regression"
 
 regression: $(VENV)/.ready-test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -m regression

@@ -97,6 +97,7 @@ def test_sdist_holds_the_package_once(sdist: Path) -> None:
     assert not any(name.startswith(("envs/", "policies/", "real/", "assets/")) for name in names)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["wheel", "sdist", "editable"])
 def test_installs_and_works_elsewhere(
     kind: str, checkout: Path, tmp_path: Path, request: pytest.FixtureRequest

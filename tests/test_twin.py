@@ -106,6 +106,7 @@ def test_frames_carry_the_simulated_time_and_can_freeze(arm: Any) -> None:
     arm.twin.break_()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(gl.configure() in gl.OFF, reason="no OpenGL to draw with")
 def test_the_guided_calibration_runs_by_itself(tmp_path: Path) -> None:
     out = tmp_path / "calibration.json"

@@ -16,6 +16,7 @@ pytest.importorskip("franky", reason="franky-control is not installed: pip insta
 pytest.importorskip("franky_sim", reason="franky-sim is not installed: pip install 'h2r-bench[real]'")
 
 
+@pytest.mark.slow
 def test_two_trials_of_the_expert_run_unattended(tmp_path: Path) -> None:
     terminal = Terminal(Console(quiet=True))
     command = ["--task", "pick_place", "--policy", "expert", "--trials", "2", "--out", str(tmp_path)]

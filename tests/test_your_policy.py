@@ -115,6 +115,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     someone.stop()
 
 
+@pytest.mark.slow
 def test_everything_on_the_page_works(reader: Reader) -> None:
     blocks = [match.group("what", "text") for match in BLOCK.finditer(PAGE.read_text())]
     assert [what for what, _ in blocks if what.startswith("file")] == [
