@@ -12,8 +12,9 @@ from stable_baselines3.common.env_checker import check_env as sb3_check_env
 
 import h2r_bench
 from h2r_bench.envs.env import TabletopEnv
+from h2r_bench.envs.recording import record_episode
 from h2r_bench.envs.registration import GYM_IDS
-from h2r_bench.envs.tasks import TASKS
+from h2r_bench.envs.tasks import TASKS, Cue
 from h2r_bench.registry import UnknownNameError
 from h2r_bench.types import CLIP_LENGTH, decode_instruction
 
@@ -172,6 +173,21 @@ def test_step_before_reset_and_unknown_options() -> None:
         env.step(np.zeros(7))
     with pytest.raises(ValueError, match="colour"):
         env.reset(options={"colour": "red"})
+
+
+@pytest.mark.parametrize("cue", ["scene", "video"])
+def test_a_training_episode_can_be_played_again(cue: Cue) -> None:
+    episode = record_episode("rotation", 5, cue=cue, image_size=(32, 32))
+    env = TabletopEnv("rotation", cue=cue, image_size=(32, 32))
+    observation, info = env.reset(seed=3, options={"episode": 5})
+    assert env.pair.robot_scene.describe() == episode.scene["robot"]
+    assert info["instruction"] == episode.instruction
+    np.testing.assert_array_equal(info["demonstration"].frames, episode.human)
+    np.testing.assert_array_equal(observation["human_clip"], episode.human[: len(observation["human_clip"])])
+    assert env.reset(seed=3)[1]["instruction"] == env.reset(seed=3)[1]["instruction"]
+    with pytest.raises(ValueError, match="'episode' is a number"):
+        env.reset(options={"episode": -1})
+    env.close()
 
 
 def test_unstable_physics_ends_the_trial_as_failed() -> None:

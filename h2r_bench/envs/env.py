@@ -17,7 +17,7 @@ from h2r_bench.envs.demonstrator import from_action, to_action
 from h2r_bench.envs.film import Film, film
 from h2r_bench.envs.hand import HandPuppet
 from h2r_bench.envs.memory import release_freed
-from h2r_bench.envs.pairing import Pair, draw_pair
+from h2r_bench.envs.pairing import TRAINING_STREAM, Pair, draw_pair
 from h2r_bench.envs.scene import Stage
 from h2r_bench.envs.script import BRISK, ScriptPlayer, Style, set_clock
 from h2r_bench.envs.simulation import PhysicsError, Simulation, Snapshot
@@ -149,17 +149,18 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         """Draw a trial. The same seed gives the same trial after any history.
 
         Options: `trial` (int), the trial's index, decides which task comes when a name stands for several;
-        without it one is drawn.
+        without it one is drawn. `episode` (int), the seed of a recorded training episode of this task, cue
+        and shift: its scenes and its human instead of a trial's own.
 
         Raises:
             ValueError: `options` has unknown entries or bad values.
         """
         super().reset(seed=seed)
-        rng, trial = self.np_random, _checked_options(options)
-        self.task = self.source.variant(rng, trial)
-        self.pair = draw_pair(
-            rng, self.task, self.cue, self.shift_cm, self._solver, stage_for=self._stage_for
-        )
+        trial, episode = _checked_options(options)
+        rng = self.np_random if episode is None else np.random.default_rng([TRAINING_STREAM, episode])
+        self.task = self.source.variant(rng, trial if episode is None else None)
+        drawn = (rng, self.task, self.cue, self.shift_cm, self._solver)
+        self.pair = draw_pair(*drawn, stage_for=self._stage_for, as_person=episode is None)
         self.instruction = self.task.instruction(self.pair.human_scene, self.pair.goal)
         self._instruction_code = encode_instruction(self.instruction)
         steps = self._show(rng.spawn(1)[0])
@@ -372,15 +373,16 @@ def ground_truth(pair: Pair, played: Film) -> GroundTruth:
     )
 
 
-def _checked_options(options: dict[str, Any] | None) -> int | None:
-    """The trial's index, if given. Raises ValueError for anything else."""
+def _checked_options(options: dict[str, Any] | None) -> tuple[int | None, int | None]:
+    """The trial's index and the episode's seed, where they are given. Raises ValueError for anything else."""
     given = dict(options or {})
-    trial = given.pop("trial", None)
+    numbers = given.pop("trial", None), given.pop("episode", None)
     if given:
-        raise ValueError(f"reset takes the option 'trial' only, got {', '.join(sorted(given))}")
-    if trial is not None and (not isinstance(trial, int) or trial < 0):
-        raise ValueError(f"the option 'trial' is an index from 0, got {trial!r}")
-    return trial
+        raise ValueError(f"reset takes the options 'trial' and 'episode', got {', '.join(sorted(given))}")
+    for name, number in zip(("trial", "episode"), numbers, strict=True):
+        if number is not None and (not isinstance(number, int) or number < 0):
+            raise ValueError(f"the option {name!r} is a number from 0, got {number!r}")
+    return numbers
 
 
 def _checked_action(action: ArrayLike) -> Float32Array:

@@ -29,6 +29,8 @@ CAMERA_NOISE_ANGLE = np.deg2rad(0.5)
 """Standard deviation of the human camera's direction about each axis [rad]: about 1 degree in all."""
 
 _DRAWS = 25
+TRAINING_STREAM = 1
+"""Keeps the draws of training episodes apart from those of trials with the same seed."""
 
 
 class NoSceneError(RuntimeError):

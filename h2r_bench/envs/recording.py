@@ -11,7 +11,7 @@ from h2r_bench.envs.control import InverseKinematics
 from h2r_bench.envs.demonstrator import PhaseMismatchError, Rollout, play
 from h2r_bench.envs.film import film
 from h2r_bench.envs.hand import HandPuppet
-from h2r_bench.envs.pairing import NoSceneError, Pair, draw_pair
+from h2r_bench.envs.pairing import TRAINING_STREAM, NoSceneError, Pair, draw_pair
 from h2r_bench.envs.scene import SceneSpec
 from h2r_bench.envs.simulation import Simulation
 from h2r_bench.envs.splits import TRAIN
@@ -20,8 +20,6 @@ from h2r_bench.envs.views import Views
 from h2r_bench.types import CONTROL_HZ, DEFAULT_IMAGE_SIZE, Episode
 
 _DRAWS = 25
-_STREAM = 1
-"""Keeps the draws of training apart from those of trials with the same seed."""
 
 
 def record_episode(
@@ -104,7 +102,7 @@ def draw_episode(
     task: str, seed: int, *, cue: Cue = "scene", shift_cm: float = 0.0, frames_per_step: int = 1
 ) -> Drawn:
     """Draw and play what `record_episode` films. Raises as it does."""
-    rng = np.random.default_rng([_STREAM, seed])
+    rng = np.random.default_rng([TRAINING_STREAM, seed])
     played = TASKS.get(task).variant(rng, None)
     return Drawn(played, *_play_both(rng, played, cue, shift_cm, frames_per_step))
 
