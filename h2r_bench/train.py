@@ -191,7 +191,7 @@ class ProbeVPM:
     """Of the VPM as it was trained, or at its initial parameters; seeing: with a projection of the behaviour
     extractor that is drawn from a Gaussian, for at zero an untrained model does not see the human at all."""
     clips: int = 400
-    """Clips to learn from; a quarter as many are measured of each task."""
+    """Clips to learn from; a quarter as many, at most 160, are measured of each task."""
     steps: int = 1500
     """Steps of the probe's training."""
     seed: int = 0

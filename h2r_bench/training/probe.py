@@ -31,6 +31,8 @@ PIECE = 8
 """Clips that the VPM sees at once."""
 OPEN_ABOVE = 0.8
 """Opening (0..1) above which the fingers are open: wider than around anything they hold."""
+MOST_HELD = 160
+"""Most held-out clips that are read of each task: twenty episodes do not hold more that differ."""
 MAPS = 64
 """Heat maps of the probe."""
 ANSWERS = 5
@@ -132,7 +134,7 @@ def probe_features(
 ) -> dict[str, Reading]:
     """Train a probe on features of `train` and read those of each of `held`, by name."""
     learnt = train_probe(examples(source, train, clips, length, seed, "training clips"), seed, steps)
-    count = max(PIECE, clips // 4)
+    count = max(PIECE, min(clips // 4, MOST_HELD))
     return {
         name: read(*learnt, examples(source, frames, count, length, seed, f"clips of {name}"))
         for name, frames in held.items()
