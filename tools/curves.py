@@ -33,7 +33,9 @@ def curve(run: Path) -> tuple[np.ndarray, np.ndarray]:
     """Steps and losses of a run, as medians over equal parts: steps without a condition stand out."""
     lines = [json.loads(line) for line in (run / "loss.jsonl").read_text().splitlines()]
     pairs = np.array([(line["step"], line["loss"]) for line in lines])
-    medians = np.array([np.median(part, axis=0) for part in np.array_split(pairs, min(POINTS, len(pairs)))])
+    medians = np.array(
+        [np.median(part, axis=0) for part in np.array_split(pairs, max(1, min(POINTS, len(pairs) // 10)))]
+    )
     return medians[:, 0], medians[:, 1]
 
 
