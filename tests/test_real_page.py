@@ -68,7 +68,8 @@ def test_limits_are_those_of_the_table() -> None:
     )
     rate = 1 / limits.min_interval_s
     step = (
-        f"{100 * limits.max_step:g} cm, {limits.max_rotation_step:g} rad; at most {rate:g} commands a second"
+        f"{100 * limits.max_step:g} cm, {limits.max_rotation_step:g} rad, from the pose asked for before and "
+        f"from the one the arm took; at most {rate:g} commands a second"
     )
     assert rows["step per command"] == step
     assert rows["tilt, yaw"] == f"{motion.max_tilt:g} rad from straight down, ±{motion.max_yaw:g} rad"

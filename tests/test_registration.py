@@ -32,7 +32,17 @@ def test_registering_again_changes_nothing() -> None:
     assert all(gymnasium.registry[name] is spec for name, spec in before.items())
 
 
-@pytest.mark.parametrize("gym_id", GYM_IDS.values())
+QUICK = ("pick_place", "brand_new")
+"""Tasks whose environments are checked by a bare `pytest`; the others need minutes together."""
+
+
+@pytest.mark.parametrize(
+    "gym_id",
+    [
+        pytest.param(gym_id, marks=() if task in QUICK else pytest.mark.slow)
+        for task, gym_id in GYM_IDS.items()
+    ],
+)
 def test_gymnasium_checks_pass(gym_id: str) -> None:
     # Small images: the checker resets a dozen times, and filming the human is most of a reset.
     env = gymnasium.make(gym_id, render_mode="rgb_array", disable_env_checker=True, image_size=(32, 32))
