@@ -39,6 +39,12 @@ def shipped() -> list[str]:
     return [name for name, spec in ours.items() if not spec.required_options()]
 
 
+def knows(agent: Any, task: str) -> bool:
+    """Whether the weights of `agent` have a decoder for `task`; agents without domains take every task."""
+    known = getattr(agent, "domains", None)
+    return known is None or TASKS.get(task).domain in known
+
+
 class Recorded:
     """An environment whose states are kept, and whose actions are shaken if so wished."""
 
@@ -126,6 +132,8 @@ def test_nothing_has_changed(agents: dict[str, Any], name: str, task: str) -> No
     assert golden["world"] == WORLD_VERSION, f"goldens of another world; {HOW.format(agent=name)}"
     weights = weights_of(agents[name])
     assert weights in golden["weights"], f"no goldens for weights {weights}; {HOW.format(agent=name)}"
+    if not knows(agents[name], task):
+        pytest.skip(f"{name} knows no tasks like {task}")
     assert task in golden["weights"][weights], f"no golden of {task}; {HOW.format(agent=name)}"
     found = differences(play(name, agents[name], task), golden["weights"][weights][task])
     assert not found, f"{'; '.join(found)}; {HOW.format(agent=name)}"
@@ -164,7 +172,7 @@ def write(name: str) -> None:
     agent = AGENTS.get(name).load()
     head = f'{{"world": {WORLD_VERSION}, "weights": {{{json.dumps(weights_of(agent))}: {{\n'
     lines = []
-    for task in TASKS.names():
+    for task in (task for task in TASKS.names() if knows(agent, task)):
         pairs = zip(play(name, agent, task), play(name, agent, task, shake=True), strict=True)
         lines.append(f"{json.dumps(task)}: {json.dumps([golden_of(*pair) for pair in pairs])}")
     FOLDER.mkdir(parents=True, exist_ok=True)
