@@ -21,6 +21,7 @@ from h2r_bench.datasets import EpisodeStore
 from h2r_bench.envs.tasks import TASKS
 from h2r_bench.run import RunConfig, make_env, open_env, prepare
 from h2r_bench.statistics import format_rate
+from h2r_bench.trials import closed_loop
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,10 @@ def seeds_of(store: EpisodeStore, task: str, count: int) -> list[int]:
 def play(env: Any, agent: Any, seed: int) -> str:
     """One trial in the scene of the episode with `seed`; why it failed, or nothing."""
     observation, info = env.reset(seed=0, options={"episode": seed})
-    agent.reset(info["demonstration"], info["instruction"], seed)
-    state, over, first = None, False, True
-    while not over:
-        action, state = agent.predict(observation, state, np.array([first]), deterministic=True)
-        observation, _, terminated, truncated, info = env.step(action)
-        over, first = terminated or truncated, False
+    demonstration = info["demonstration"]
+    agent.reset(demonstration, info["instruction"], seed)
+    for latest in closed_loop(env, agent, observation, demonstration, None, lambda _: None):
+        info = latest
     return str(info["failure"])
 
 
