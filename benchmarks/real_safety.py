@@ -279,7 +279,7 @@ def fault(name: str, breaks: Callable[[SafeArm, Any], float]) -> dict[str, Any]:
     safe.connect()
     try:
         safe.move_to(sweep(0)[:3], np.zeros(3), speed=0.2)
-        safe.begin()
+        safe.begin(newest_frame=arm.twin.newest_frame_s)
         broken_s = breaks(safe, arm)
         safe.clock.sleep_until(broken_s + 1.0)
         found = at_rest(arm.twin.trace(broken_s - 0.01), broken_s)

@@ -24,6 +24,7 @@ if __name__ == "__main__":
 
 from h2r_bench.datasets import EpisodeStore
 from h2r_bench.policies.h2r.config import FeatureConfig, Start, VPMConfig, to_json
+from h2r_bench.policies.h2r.encoders import Sources
 from h2r_bench.policies.h2r.landing import Report
 from h2r_bench.policies.h2r.pretrained import PretrainedSources
 from h2r_bench.policies.h2r.untrained import untrained
@@ -49,6 +50,7 @@ from h2r_bench.training.loop import Loop, TrainingStoppedError
 from h2r_bench.training.policies import TrainDiffusionPolicy, TrainXSkill, run_diffusion_policy, run_xskill
 from h2r_bench.training.prepare import decode, decode_raw
 from h2r_bench.training.probe import probe_features
+from h2r_bench.training.probe_pictures import probe_pictures
 from h2r_bench.training.record import finish_run, start_run
 from h2r_bench.training.ruler import train_ruler
 from h2r_bench.training.vae import train_vae
@@ -187,13 +189,16 @@ class ProbeVPM:
     """Measure on the dataset in this folder instead."""
     episodes: int = 20
     """Held-out episodes of each task, recorded at once."""
-    features: Literal["trained", "untrained", "untrained_seeing"] = "trained"
+    features: Literal["trained", "untrained", "untrained_seeing", "resnet18"] = "trained"
     """Of the VPM as it was trained, or at its initial parameters; seeing: with a projection of the behaviour
-    extractor that is drawn from a Gaussian, for at zero an untrained model does not see the human at all."""
+    extractor that is drawn from a Gaussian, for at zero an untrained model does not see the human at all.
+    resnet18: not of a VPM; the human's pictures through a ResNet18 that learns together with the probe."""
     clips: int = 400
     """Clips to learn from; a quarter as many, at most 160, are measured of each task."""
     steps: int = 1500
     """Steps of the probe's training."""
+    imagenet: str | None = None
+    """`resnet18` starts from these weights: a local folder or an id on the hub. Without, from random ones."""
     seed: int = 0
     """Of the clips, the noise and the probe."""
     start: Start = "noise"
@@ -293,20 +298,18 @@ def run_probe(job: ProbeVPM, command: list[str]) -> None:
             f"{job.vpm} is told the task in words; the probe reads models that are shown a human"
         )
     size = vpm.config.image_size
-    if job.features != "trained":
+    if job.features.startswith("untrained"):
         vpm, _ = untrained(vpm, seeing=job.features == "untrained_seeing", seed=job.seed)
     vpm.config = replace(vpm.config, features=FeatureConfig(job.start, job.timestep))
     held = {"held": open_frames(job.held, size)} if job.held else {}
     held |= {name: held_out(name, job.episodes, size) for name in job.tasks if not job.held}
-    readings = probe_features(
-        vpm.features,
-        open_frames(job.data, size),
-        held,
-        length=vpm.config.frames,
-        clips=job.clips,
-        steps=job.steps,
-        seed=job.seed,
-    )
+    frames = open_frames(job.data, size)
+    budget = {"clips": job.clips, "steps": job.steps, "seed": job.seed}
+    if job.features == "resnet18":
+        config = replace(preset("compact"), vpm=vpm.config)
+        readings = probe_pictures(config, Sources(imagenet=job.imagenet), frames, held, **budget)
+    else:
+        readings = probe_features(vpm.features, frames, held, length=vpm.config.frames, **budget)
     job.out.mkdir(parents=True, exist_ok=True)
     record = {"command": shlex.join(command), **{name: asdict(each) for name, each in readings.items()}}
     (job.out / "probe.json").write_text(json.dumps(record, indent=1) + "\n")

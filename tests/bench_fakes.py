@@ -64,6 +64,10 @@ class SmallWorld:
             )
         return self._latest
 
+    def newest_frame_s(self) -> float:
+        frozen = self.frozen_after is not None and self.frames >= self.frozen_after
+        return self._latest.time_s if frozen else self.clock.now()
+
     def verdict(self) -> dict[str, Any]:
         success = self.scenes[-1][1] % 2 == 0
         return {
@@ -148,6 +152,9 @@ class ClockCamera:
         self._number += 1
         image = np.full((self._size[1], self._size[0], 3), self._number % 250, np.uint8)
         return Frame(image, self._clock.now(), self._number)
+
+    def newest_s(self) -> float:
+        return self._clock.now()
 
     def close(self) -> None:
         self.open_now = False

@@ -4,11 +4,14 @@ import signal
 
 import numpy as np
 import pytest
+from bench_fakes import ClockCamera, HandClock
 
 from h2r_bench.real.arms.base import ArmError
 from h2r_bench.real.arms.dry import DryArm
-from h2r_bench.real.checks import failed, refuse_unless_passed, startup_checks
+from h2r_bench.real.cameras.base import Frame
+from h2r_bench.real.checks import camera_check, failed, refuse_unless_passed, startup_checks
 from h2r_bench.real.estop import EmergencyStop
+from h2r_bench.real.limits import SafetyLimits
 from h2r_bench.real.safety import SafeArm
 
 from arm_fakes import RecordingArm
@@ -38,6 +41,18 @@ def test_each_point_has_a_remedy(change: dict[str, object], text: str) -> None:
     with pytest.raises(ArmError, match=text):
         refuse_unless_passed(startup_checks(SafeArm(arm)), lines.append)
     assert any(line.startswith("NO") for line in lines)
+
+
+@pytest.mark.parametrize(("rate_hz", "passes"), [(30.0, True), (15.0, True), (10.0, False)])
+def test_a_slow_camera_is_told_before_anything_moves(rate_hz: float, passes: bool) -> None:
+    class Slow(ClockCamera):
+        def latest(self, newer_than: int = -1, timeout_s: float = 0.2) -> Frame:
+            self._clock.sleep_until(self._clock.now() + 1.0 / rate_hz)
+            return super().latest(newer_than, timeout_s)
+
+    check = camera_check(Slow(HandClock()), SafetyLimits())
+    assert check.passed is passes
+    assert ("--camera-rate" in check.remedy) is not passes
 
 
 def test_an_arm_that_moves_by_itself_is_not_ready() -> None:

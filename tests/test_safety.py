@@ -226,6 +226,23 @@ def test_the_watchdog_holds_before_the_time_is_up(silent: str, kind: str) -> Non
     assert arm.calls.count("stop") == 2 if silent == "agent" else "stop" in arm.calls
 
 
+def test_a_camera_that_stops_is_noticed_while_actions_go_on() -> None:
+    arm, log = RecordingArm(), list[Intervention]()
+    safe = quiet(arm, log=log.append)
+    last = 1.45
+    safe.begin(newest_frame=lambda: min(np.floor(arm.clock.now() * 30.0) / 30.0, last))
+    for step in range(10):
+        safe.frame_arrived(arm.clock.now() if arm.clock.now() <= last else last)
+        found = safe.act(at(x=0.45 + 0.01 * step))
+        watch(safe, arm.clock.now() + 0.1)
+        if arm.clock.now() < last + 0.1:
+            assert found == []
+            assert log == []
+    assert {one.kind for one in log} == {"no_frame"}
+    assert 0.09 < log[0].time_s - last <= 0.11
+    assert arm.calls[-1] == "stop"
+
+
 def test_the_watchdog_leaves_a_steady_session_alone() -> None:
     arm, log = RecordingArm(), list[Intervention]()
     safe = quiet(arm, log=log.append)

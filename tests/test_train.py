@@ -51,6 +51,9 @@ def test_every_stage_end_to_end(tmp_path: Path, data: Path) -> None:
         == 0
     )
     assert json.loads((two / "probe.json").read_text())["held"]["frames"] == 32
+    sight = ("--held", data, "--features", "resnet18", "--out", out / "sight", "--clips", 8, "--steps", 2)
+    assert run("probe", "--data", data, "--vpm", two, *sight) == 0
+    assert json.loads((out / "sight" / "probe.json").read_text())["held"]["frames"] == 32
     assert run("pack", "--vpm", two, "--decoder", decoder, "--out", out, "--execute", 2) == 0
 
     agent = H2RAgent.from_pretrained(out)

@@ -88,6 +88,10 @@ class Eye:
         image = np.roll(frame.image, self._aside, axis=1)
         return Frame(image, frame.time_s, frame.number)
 
+    def newest_s(self) -> float:
+        """When that was [s]."""
+        return float(self._arm.twin.newest_frame_s())
+
     def close(self) -> None:
         """Nothing to do."""
 

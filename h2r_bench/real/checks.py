@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import numpy as np
 
 from h2r_bench.envs.control import ToolPose
 from h2r_bench.real.arms.base import ArmError, ArmState
+from h2r_bench.real.cameras.base import Camera
 from h2r_bench.real.limits import Guard, SafetyLimits
 from h2r_bench.real.safety import SafeArm
 
@@ -19,6 +21,11 @@ STILL_S = 0.3
 """... for this long [s]."""
 MAX_READ_S, READINGS = 0.05, 5
 """Reading the state must not take longer [s], the median of so many, or it is too old to be judged by."""
+
+FRAMES, FIRST_FRAME_S = 10, 5.0
+"""So many frames are looked at; how long one may take to come [s]."""
+FRAME_MARGIN = 0.8
+"""Frames must come within this share of the time after which the arm is held: one comes late at times."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +87,21 @@ def _judge(first: ArmState, last: ArmState, took: float, limits: SafetyLimits) -
         ("gripper answers", 0.0 <= last.opening <= 1.0, "switch the gripper on and home it"),
     ]
     return [Check(name, passed, "" if passed else remedy) for name, passed, remedy in points]
+
+
+def camera_check(camera: Camera, limits: SafetyLimits) -> Check:
+    """Whether an open camera's frames come often enough for the watchdog. Raises CameraError without any."""
+    frames = [camera.latest(timeout_s=FIRST_FRAME_S)]
+    while len(frames) < FRAMES:
+        frames.append(camera.latest(newer_than=frames[-1].number, timeout_s=FIRST_FRAME_S))
+    gap = statistics.median(b.time_s - a.time_s for a, b in itertools.pairwise(frames))
+    most = limits.timeout_s - limits.moving_braking_s
+    remedy = (
+        f"one every {1000 * gap:.0f} ms, where the arm is held after {1000 * most:.0f} ms without one: "
+        "ask for more (--camera-rate), for smaller ones (--camera-size), or give it more light"
+    )
+    passed = gap <= FRAME_MARGIN * most
+    return Check("frames come often enough", passed, "" if passed else remedy)
 
 
 def failed(checks: list[Check]) -> list[str]:

@@ -62,7 +62,11 @@ class SafetyLimits:
     timeout_s: float = 0.2
     """Without a command or a frame for this long the arm is held [s]."""
     braking_s: float = 0.03
-    """... and this much earlier the hold is given, so that the arm stands when the time is up [s]."""
+    """... and this much earlier the hold is given, so that the arm stands when the time is up [s]: without
+    commands it is at the end of the last one by then."""
+    moving_braking_s: float = 0.1
+    """This much earlier when it is the camera that gives nothing new [s]: commands go on meanwhile, so the
+    arm may be in full motion. A camera has to give a frame within `timeout_s` less this."""
     loosen: bool = False
     """Accept limits looser than the defaults. They are named in every trial record."""
 
@@ -73,8 +77,8 @@ class SafetyLimits:
         values = {name: getattr(self, name) for name in (*_UPPER, *_LOWER)}
         if bad := [name for name, value in values.items() if not (math.isfinite(value) and value >= 0)]:
             raise LimitsError(f"limits must be finite and not negative: {', '.join(bad)}")
-        if not self.braking_s < self.timeout_s:
-            raise LimitsError("braking_s must be shorter than timeout_s")
+        if not max(self.braking_s, self.moving_braking_s) < self.timeout_s:
+            raise LimitsError("braking_s and moving_braking_s must be shorter than timeout_s")
         if (loose := self.loosened()) and not self.loosen:
             raise LimitsError(f"looser than the default: {', '.join(loose)}. Set loosen to accept that.")
 
@@ -110,7 +114,14 @@ _UPPER = (
     "timeout_s",
 )
 """Limits that are looser when larger."""
-_LOWER = ("table_height", "table_clearance", "min_interval_s", "min_grip_interval_s", "braking_s")
+_LOWER = (
+    "table_height",
+    "table_clearance",
+    "min_interval_s",
+    "min_grip_interval_s",
+    "braking_s",
+    "moving_braking_s",
+)
 """Limits that are looser when smaller."""
 _DEFAULTS = {
     entry.name: entry.default for entry in dataclasses.fields(SafetyLimits) if entry.name in _UPPER + _LOWER

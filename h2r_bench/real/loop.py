@@ -148,7 +148,7 @@ class _Drive:
         arm = self._bench.arm
         started = time.monotonic()
         try:
-            arm.begin()
+            arm.begin(newest_frame=self._bench.camera.newest_s)
             self._mind.begin(self._observe(self._look(), 0))
             self._loop(horizon)
         except (ArmError, CameraError) as error:

@@ -35,6 +35,9 @@ class World(Protocol):
     def frame(self) -> Frame:
         """What the simulated camera sees now."""
 
+    def newest_frame_s(self) -> float:
+        """When that picture was taken [s], without drawing it; answers at once."""
+
     def verdict(self) -> dict[str, Any]:
         """`is_success`, `progress` and `failure`, judged by everything since the scene was put up."""
 

@@ -67,12 +67,15 @@ KEEP_GRIPPER = (GRIPPER_OPENS_ABOVE + GRIPPER_CLOSES_BELOW) / 2
 """A gripper command that changes nothing."""
 
 Log = Callable[[Intervention], None]
+NewestFrame = Callable[[], float]
+"""When the camera took its newest frame, on the session's clock [s]; answers at once."""
 
 
 class SafeArm:
     """An arm that can only be asked for what the limits allow.
 
-    A watchdog holds the arm `limits.timeout_s` after the last command or, during a trial, the last frame.
+    A watchdog sees to it that the arm stands `limits.timeout_s` after the last command or, during a trial,
+    the last frame.
     All methods may be called from any thread, `emergency_stop` from a signal handler too.
     """
 
@@ -97,6 +100,8 @@ class SafeArm:
         self._watchdog: threading.Thread | None = None
         self._state: ArmState | None = None
         self._needs_frames = False
+        self._newest_frame: NewestFrame | None = None
+        self._camera_s = -np.inf
         self._moving = False
         self._anchored = False
         self._holds = 0
@@ -126,17 +131,21 @@ class SafeArm:
         if self._watchdog is not None:
             self._watchdog.join(timeout=1.0)
 
-    def begin(self, *, needs_frames: bool = True) -> None:
-        """Start a trial: from now on nothing moves without fresh frames, told by `frame_arrived`."""
+    def begin(self, *, needs_frames: bool = True, newest_frame: NewestFrame | None = None) -> None:
+        """Start a trial: from now on nothing moves without fresh frames, told by `frame_arrived`.
+
+        `newest_frame` asks the camera itself, so that one that has stopped is noticed between two actions.
+        """
         with self._lock:
             self.hold()
             self._needs_frames, self._frame_s = needs_frames, -np.inf
+            self._newest_frame, self._camera_s = newest_frame, -np.inf
 
     def end(self) -> None:
         """End a trial: the arm is held and frames are no longer asked for."""
         with self._lock:
             self.hold()
-            self._needs_frames = False
+            self._needs_frames, self._newest_frame = False, None
 
     # --- what an agent does --------------------------------------------------------------------------------
 
@@ -230,7 +239,7 @@ class SafeArm:
         """Why nothing at all may be commanded now."""
         if self._stopped.is_set():
             return "stopped"
-        if self._needs_frames and now - self._frame_s > self._patience:
+        if self._needs_frames and now >= self._frames_due(now):
             return "no_frame"
         state = self._fresh_state(now)
         return "fault" if state.faults else None
@@ -302,17 +311,28 @@ class SafeArm:
 
         Returns when to look again [s].
         """
-        now, (due, kind) = self.clock.now(), self._deadline()
+        now = self.clock.now()
+        due, kind = self._deadline(now)
         if self._moving and now >= due:
             self._time_out(kind)
         return min(due, now + _IDLE_S) if self._moving else now + _IDLE_S
 
-    def _deadline(self) -> tuple[float, str]:
+    def _deadline(self, now: float) -> tuple[float, str]:
         """When the arm must be told to stand, and for want of what."""
         due, kind = self._command_s + self._patience, "no_command"
         if self._needs_frames:
-            due, kind = min((due, kind), (self._frame_s + self._patience, "no_frame"))
+            due, kind = min((due, kind), (self._frames_due(now), "no_frame"))
         return due, kind
+
+    def _frames_due(self, now: float) -> float:
+        """When the arm must be told to stand unless a new frame comes [s]."""
+        due = self._frame_s + self._patience
+        if self._newest_frame is None:
+            return due
+        patience = self.limits.timeout_s - self.limits.moving_braking_s
+        if now >= self._camera_s + patience:  # the camera is asked only when it matters
+            self._camera_s = self._newest_frame()
+        return min(due, self._camera_s + patience)
 
     @property
     def _patience(self) -> float:
@@ -323,7 +343,7 @@ class SafeArm:
         locked = self._lock.acquire(timeout=self.limits.braking_s)
         try:
             now = self.clock.now()
-            if self._moving and now >= self._deadline()[0]:
+            if self._moving and now >= self._deadline(now)[0]:
                 self.hold()
                 self._intervene(now, kind, None)
         finally:

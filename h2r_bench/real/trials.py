@@ -27,7 +27,7 @@ from h2r_bench.real.cameras import Camera, CameraConfig, View, make_camera
 from h2r_bench.real.cameras.catalog import load_view
 from h2r_bench.real.cameras.twin import TwinCamera
 from h2r_bench.real.cards import SceneCard, draw_cards, refuse_unreal
-from h2r_bench.real.checks import refuse_unless_passed, startup_checks
+from h2r_bench.real.checks import camera_check, refuse_unless_passed, startup_checks
 from h2r_bench.real.contenders import Contender, check_contender, load_contenders
 from h2r_bench.real.errors import BridgeError, SetupError
 from h2r_bench.real.loop import Bench
@@ -240,7 +240,7 @@ def open_bench(config: TrialsConfig, arm: Arm, terminal: Terminal) -> Iterator[B
             TwinCamera(arm.twin, arm.clock) if isinstance(arm, SimulatedArm) else make_camera(config.camera)
         )
         camera.open()
-        refuse_unless_passed(startup_checks(safe), terminal.say)
+        refuse_unless_passed([*startup_checks(safe), camera_check(camera, config.limits)], terminal.say)
         yield Bench(safe, camera, view)
     finally:
         if camera is not None:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from h2r_bench.policies.h2r.frame_reader import FrameReader
@@ -35,6 +35,8 @@ MOST_HELD = 160
 """Most held-out clips that are read of each task: twenty episodes do not hold more that differ."""
 MAPS = 64
 """Heat maps of the probe."""
+BATCH = 256
+"""Frames that a probe of features learns from at once."""
 ANSWERS = 5
 """What it reads: normalised position (3), logits of an open gripper and of its command."""
 
@@ -54,12 +56,19 @@ class Reading:
     frames: int
 
 
+class Seen(Protocol):
+    """N frames, any of which can be had."""
+
+    def __getitem__(self, rows: Tensor) -> Tensor:
+        """Those of `rows`, first axis first."""
+
+
 @dataclass(frozen=True)
 class Examples:
-    """Features of single frames and what is to be read from them."""
+    """Single frames and what is to be read from them."""
 
-    features: Tensor
-    """Shape (N, C, h, w), float16."""
+    seen: Seen
+    """What the probe sees: features (N, C, h, w), float16, or pictures (N, H, W, 3), uint8."""
     position: Tensor
     """Shape (N, 3) [m]."""
     gripper: Tensor
@@ -75,13 +84,16 @@ def examples(source: Source, frames: Frames, clips: int, length: int, seed: int,
     drawn = frames.clips(np.random.default_rng((seed, 77)), clips, length)
     starts = track(range(0, clips, PIECE), title, console=Console(stderr=True))
     parts = [_features(source, frames, drawn, at) for at in starts]
+    return labelled(torch.cat(parts).flatten(0, 1), frames, drawn)
+
+
+def labelled(seen: Seen, frames: Frames, drawn: Clips) -> Examples:
+    """What is seen of the frames of `drawn`, clip after clip, with what is to be read from it."""
     robot = drawn.robot.reshape(-1)
     opening, command = frames.state[robot, 9], frames.action[robot, 6]
     gripper = np.stack([opening > OPEN_ABOVE, command > GRIPPER_OPENS_ABOVE], axis=1)
     return Examples(
-        torch.cat(parts).flatten(0, 1),
-        torch.from_numpy(frames.state[robot, :3]),
-        torch.from_numpy(gripper.astype(np.float32)),
+        seen, torch.from_numpy(frames.state[robot, :3]), torch.from_numpy(gripper.astype(np.float32))
     )
 
 
@@ -92,19 +104,22 @@ def _features(source: Source, frames: Frames, drawn: Clips, at: int) -> Tensor:
     return source(torch.from_numpy(human), torch.from_numpy(robot), noise).half()
 
 
+def new_probe(feature_shape: tuple[int, ...]) -> FrameReader:
+    """A probe of features (C, h, w) that has learnt nothing."""
+    channels, height, width = feature_shape
+    return FrameReader((channels, height, width), MAPS, 2 * MAPS, ANSWERS)
+
+
 def train_probe(
-    train: Examples, seed: int, steps: int, batch: int = 256
-) -> tuple[FrameReader, Tensor, Tensor]:
-    """A probe trained on `train`; also the mean and the deviation of positions [m]."""
-    torch.manual_seed(seed)
-    channels, height, width = train.features.shape[1:]
-    probe = FrameReader((channels, height, width), MAPS, 2 * MAPS, ANSWERS)
+    probe: nn.Module, train: Examples, seed: int, steps: int, batch: int
+) -> tuple[nn.Module, Tensor, Tensor]:
+    """`probe` trained on `train`; also the mean and the deviation of positions [m]."""
     mean, deviation = train.position.mean(0), train.position.std(0)
     optimizers = make_optimizers(list(probe.parameters()), Loop(lr=0.01, lr_others=2e-3))
     generator = torch.Generator().manual_seed(seed)
     for step in track(range(steps), "probe", console=Console(stderr=True)):
         rows = torch.randint(len(train.position), (batch,), generator=generator)
-        out = probe(train.features[rows].float())
+        out = probe(train.seen[rows].float())
         wanted = (train.position[rows] - mean) / deviation
         loss = F.smooth_l1_loss(out[:, :3], wanted, beta=0.1)
         loss = loss + 0.3 * F.binary_cross_entropy_with_logits(out[:, 3:], train.gripper[rows])
@@ -118,9 +133,10 @@ def train_probe(
 
 
 @torch.no_grad()
-def read(probe: FrameReader, mean: Tensor, deviation: Tensor, held: Examples) -> Reading:
+def read(probe: nn.Module, mean: Tensor, deviation: Tensor, held: Examples) -> Reading:
     """How well `probe` reads `held`."""
-    out = torch.cat([probe(part.float()) for part in held.features.split(512)])
+    rows = torch.arange(len(held.position))
+    out = torch.cat([probe(held.seen[part].float()) for part in rows.split(512)])
     error = 1e3 * (out[:, :3] * deviation + mean - held.position).abs()
     right = ((out[:, 3:] > 0) == (held.gripper > 0.5)).float().mean(0)
     x, y, z = error.median(0).values.tolist()
@@ -133,9 +149,16 @@ def probe_features(
     source: Source, train: Frames, held: dict[str, Frames], *, length: int, clips: int, steps: int, seed: int
 ) -> dict[str, Reading]:
     """Train a probe on features of `train` and read those of each of `held`, by name."""
-    learnt = train_probe(examples(source, train, clips, length, seed, "training clips"), seed, steps)
-    count = max(PIECE, min(clips // 4, MOST_HELD))
+    seen = examples(source, train, clips, length, seed, "training clips")
+    torch.manual_seed(seed)
+    probe = new_probe(seen.seen[torch.arange(1)].shape[1:])
+    learnt = train_probe(probe, seen, seed, steps, BATCH)
     return {
-        name: read(*learnt, examples(source, frames, count, length, seed, f"clips of {name}"))
+        name: read(*learnt, examples(source, frames, held_clips(clips), length, seed, f"clips of {name}"))
         for name, frames in held.items()
     }
+
+
+def held_clips(clips: int) -> int:
+    """How many clips of each task are read by a probe that learnt from `clips`."""
+    return max(PIECE, min(clips // 4, MOST_HELD))

@@ -68,10 +68,13 @@ class ResNetEncoder(VideoEncoder):
 
     def forward(self, sight: Sight) -> Tensor:
         """Features (B, F, 512, h, w) of the human's frames."""
-        images = sight.human.flatten(0, 1).movedim(-1, -3).float() / 255
-        maps = self.network((images - self.mean) / self.deviation).last_hidden_state
-        features: Tensor = maps.unflatten(0, sight.human.shape[:2])
-        return features
+        return self.maps(sight.human.flatten(0, 1)).unflatten(0, sight.human.shape[:2])
+
+    def maps(self, pictures: Tensor) -> Tensor:
+        """Features (N, 512, h, w) of pictures (N, H, W, 3), 0..255."""
+        images = pictures.movedim(-1, -3).float() / 255
+        maps: Tensor = self.network((images - self.mean) / self.deviation).last_hidden_state
+        return maps
 
     def save(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write `resnet18.json` and `resnet18.safetensors`."""

@@ -49,6 +49,9 @@ class Camera(Protocol):
         camera has stopped for good.
         """
 
+    def newest_s(self) -> float:
+        """When the newest frame was taken [s], minus infinity before the first; answers at once."""
+
     def close(self) -> None:
         """Stop; closing twice is fine."""
 

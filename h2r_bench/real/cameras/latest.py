@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -47,6 +48,11 @@ class LatestFrame:
             if self._error is not None:
                 raise self._error
             raise StaleFrameError(self._complaint(timeout_s))
+
+    def newest_s(self) -> float:
+        """When the newest frame was taken [s], see `Camera.newest_s`."""
+        frame = self._frame
+        return -math.inf if frame is None else frame.time_s
 
     def close(self) -> None:
         """Stop reading; closing twice is fine."""

@@ -39,5 +39,9 @@ class TwinCamera:
                 raise StaleFrameError(f"the twin's camera gave no new frame for {1000 * age:.0f} ms")
             time.sleep(_PAUSE_S)
 
+    def newest_s(self) -> float:
+        """When the frame was taken that the world would show now [s]."""
+        return self._world.newest_frame_s()
+
     def close(self) -> None:
         """Nothing to do."""

@@ -130,6 +130,10 @@ class TwinClient:
         """What the camera sees now."""
         return TwinFrame(**self.ask("frame"))
 
+    def newest_frame_s(self) -> float:
+        """When the newest frame that has arrived was taken [s, simulated]; nothing is drawn."""
+        return float(self.ask("newest_frame")["time_s"])
+
     def verdict(self) -> dict[str, Any]:
         """The simulator's judgement: `is_success`, `progress`, `failure`."""
         return self.ask("verdict")

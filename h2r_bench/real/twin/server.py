@@ -184,6 +184,12 @@ class TwinServer:
         frame = self._frame
         self._later(self.world.time_s + self.faults.camera_delay_s, lambda: reply(frame))
 
+    def _newest_frame(self, reply: Reply) -> None:
+        if self.faults.camera_frozen and self._frame:
+            reply({"time_s": self._frame["time_s"]})
+        else:
+            reply({"time_s": self.world.time_s - self.faults.camera_delay_s})
+
     def _expert(self, reply: Reply, begin: bool = False) -> None:
         if begin:
             self.world.begin_expert()
@@ -234,6 +240,7 @@ _QUESTIONS: dict[str, Callable[..., None]] = {
     "wait": TwinServer._wait,
     "scene": TwinServer._scene,
     "frame": TwinServer._camera,
+    "newest_frame": TwinServer._newest_frame,
     "verdict": lambda server, reply: reply(server.world.verdict()),
     "expert": TwinServer._expert,
     "trace": lambda server, reply, since_s: reply({"rows": server.world.trace(float(since_s))}),
