@@ -14,13 +14,17 @@ from rich.progress import track
 from h2r_bench.envs.recording import record_episode
 from h2r_bench.envs.splits import HELD_OUT_AREA, TABLE_AREA
 from h2r_bench.envs.tasks import TASKS
-from h2r_bench.types import Episode, UInt8Array
+from h2r_bench.types import CONTROL_HZ, Episode, UInt8Array
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 SIDE = 200
 """Side of one frame of pairs.png [pixels]."""
 SMALL = 128
 """Side of one frame of tasks.png [pixels]: what agents see."""
+IMAGINED = ("push_pull", "pick_place", "rotation", "background_gen", "brand_new")
+"""Tasks of imagined.webp ..."""
+FIRST_SEED = 3_000_000_000
+"""... each in the first episode that nothing was trained on."""
 LABEL = 16
 """Height of a label [pixels]."""
 
@@ -29,7 +33,7 @@ LABEL = 16
 class Config:
     """Draw the pictures of the documentation."""
 
-    names: tuple[str, ...] = ("pairs", "tasks", "positions")
+    names: tuple[str, ...] = ("pairs", "tasks", "positions", "imagined")
     """Which."""
 
 
@@ -116,7 +120,31 @@ def moved_from(name: str, rng: np.random.Generator) -> tuple[float, float]:
     return scene.props[goal.subject].x, scene.props[goal.subject].y
 
 
-PICTURES = {"pairs": pairs, "tasks": tasks, "positions": positions}
+def imagined() -> UInt8Array:
+    """Clips (T, H, W, 3): of each task human, robot, and the shipped model's 1 and 30 steps side by side."""
+    from h2r_bench.predict import PredictConfig, film, imagine, load
+
+    model, films = load(None), []
+    for task in track(IMAGINED, "imagining"):
+        config = PredictConfig(task=task, seed=FIRST_SEED)
+        episode = record_episode(task, config.seed, image_size=model.config.image_size)
+        films.append(film(imagine(model, episode, config)))
+    return np.concatenate(films, axis=1)
+
+
+PICTURES = {"pairs": pairs, "tasks": tasks, "positions": positions, "imagined": imagined}
+
+
+def write(name: str, picture: UInt8Array) -> None:
+    """A picture (H, W, 3) as PNG, clips (T, H, W, 3) as a WebP that moves, into docs/images."""
+    if picture.ndim == 3:
+        iio.imwrite(IMAGES / f"{name}.png", picture)
+        return
+    first, *rest = (Image.fromarray(frame) for frame in picture)
+    period_ms = round(1000 / CONTROL_HZ)
+    first.save(
+        IMAGES / f"{name}.webp", save_all=True, append_images=rest, duration=period_ms, loop=0, quality=70
+    )
 
 
 def main() -> None:
@@ -124,7 +152,7 @@ def main() -> None:
     config = tyro.cli(Config, description=__doc__)
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name in config.names:
-        iio.imwrite(IMAGES / f"{name}.png", PICTURES[name]())
+        write(name, PICTURES[name]())
 
 
 if __name__ == "__main__":
