@@ -57,6 +57,7 @@ from h2r_bench.training.vae import train_vae
 from h2r_bench.training.vpm import (
     Objective,
     first_stage,
+    first_stage_again,
     first_stage_pretrained,
     second_stage,
     train_vpm,
@@ -112,6 +113,8 @@ class TrainVPM:
     init: Path | None = None
     """Run of stage 1; another stage 1 goes on from its weights with a learning rate of its own (or from those
     of a stage 2, whose temporal layers it leaves out)."""
+    compare: bool = False
+    """Stage 1 from `--init`: give its model the preset's scene comparison, if it has none."""
     temporal: Path | None = None
     """Run of an earlier stage 2 whose temporal layers this one goes on from."""
     train: Literal["temporal", "all"] = "temporal"
@@ -145,6 +148,10 @@ class TrainVPM:
             raise ValueError("--image-encoder goes with --sd; other models embed their own latents")
         if (self.sources.motion and self.stage == 1) or (self.sources.sd and self.stage == 2):
             raise ValueError("--sd is for stage 1, --motion for stage 2")
+        if self.compare and (self.stage == 2 or self.init is None or not self.sizes().behavior.comparison):
+            raise ValueError(
+                "--compare is for stage 1 from --init, with a preset that has a scene comparison"
+            )
         if self.temporal and (self.stage == 1 or self.sources.motion):
             raise ValueError("--temporal is for stage 2, instead of --motion")
 
@@ -286,8 +293,7 @@ def _going_on(job: TrainVPM, init: Path) -> tuple[VideoPredictionModel, Report |
     """The model of the run `init`, as it is or as the beginning of stage 2."""
     if job.stage == 2:
         return second_stage(init, job.train, job.loop, job.image_size, job.sources.motion, job.temporal)
-    model = VideoPredictionModel.load(init)
-    return model.without_temporal_layers() if model.temporal else model, None
+    return first_stage_again(init, job.loop, job.sizes().behavior.comparison if job.compare else ()), None
 
 
 def run_probe(job: ProbeVPM, command: list[str]) -> None:

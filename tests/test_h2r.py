@@ -139,6 +139,25 @@ def test_an_untrained_model_does_not_see_the_human() -> None:
     assert not torch.allclose(same, vpm.features(clip(seed=5), robot(), noise()))
 
 
+def test_a_scene_comparison_starts_as_nothing_and_then_sees_both_pictures() -> None:
+    plain = replace(TINY.vpm, behavior=replace(TINY.vpm.behavior, comparison=()))
+    torch.manual_seed(0)
+    before = VideoPredictionModel(plain).eval().requires_grad_(False)
+    torch.nn.init.normal_(before.behavior.projection.weight, std=0.1)
+    vpm = before.with_comparison((8, 8, 8)).eval()
+    assert vpm.config == TINY.vpm
+    assert vpm.with_comparison((4,)) is vpm
+    assert torch.equal(before.features(clip(), robot(), noise()), vpm.features(clip(), robot(), noise()))
+    assert vpm.comparison is not None
+    torch.nn.init.normal_(vpm.comparison.projection.weight, std=0.1)
+    human, reference = torch.zeros(1, FRAMES, 32, 32, 3, dtype=torch.uint8), robot()
+    alike, moved = (vpm._follow(each, reference) for each in (human, torch.roll(human + 9, 3, 2)))
+    assert not torch.allclose(alike, moved)
+    assert not torch.allclose(alike, vpm._follow(human, robot(seed=7)))
+    added = vpm._follow(human, reference) - vpm._follow(human, None)
+    assert torch.allclose(added[:1].expand_as(added), added, atol=1e-6)
+
+
 def test_the_reference_reaches_the_prediction_through_self_attention_alone() -> None:
     vpm = model()
     torch.nn.init.zeros_(vpm.image_encoder.projection.weight)

@@ -96,7 +96,7 @@ def test_a_second_stage_goes_on_from_earlier_temporal_layers_and_a_first_leaves_
     earlier, later = (load_file(folder / "st_unet.safetensors") for folder in (two, three))
     assert all(torch.allclose(value, later[name], atol=1e-6) for name, value in earlier.items())
     assert run("vpm", *common, four, "--stage", 2, "--init", one, "--temporal", one, "--steps", 1) == 2
-    assert run("vpm", *common, four, "--init", two, "--steps", 1) == 0
+    assert run("vpm", *common, four, "--init", two, "--steps", 1, "--compare") == 0
     assert not any("motion_modules" in name for name in load_file(four / "st_unet.safetensors"))
 
 
@@ -201,6 +201,9 @@ def test_clips_are_in_time_and_stay_in_their_episode(data: Path) -> None:
     lag = clips.human[:, 0] - clips.reference
     assert set(lag) == set(range(MAX_LAG + 1))
     assert (np.diff(frames.actions_after(np.array([11]), 4), axis=1) == 0).all()
+    spread = frames.clips(np.random.default_rng(0), 200, 4, span=8)
+    assert (spread.ahead[:, 0] == 0).all()
+    assert set(spread.ahead[:, 1:].ravel()) == set(range(8))
 
 
 def test_videos_are_decoded_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,7 +20,7 @@ TINY = H2RConfig(
         frames=4,
         vae=VAEConfig(patch=2, channels=(8, 8), latent_channels=4, groups=4),
         unet=UNetConfig(channels=(8, 16), heads=2, groups=4, token_dim=8),
-        behavior=BehaviorConfig(channels=(8, 8, 8), groups=4),
+        behavior=BehaviorConfig(channels=(8, 8, 8), groups=4, comparison=(8, 8, 8)),
     ),
     decoder=DecoderConfig(
         feature_shape=(16, 4, 4),

@@ -102,7 +102,7 @@ class Frames:
         span: int | None = None,
         max_lag: int = MAX_LAG,
     ) -> Clips:
-        """Draw `count` clips of `frames` frames: consecutive, or any of the next `span` (stage one).
+        """Draw `count` clips of `frames` frames: consecutive, or the first and any of the next `span`.
 
         Beyond the end of an episode its last frame repeats, as in an observation. The robot's reference frame
         is up to `max_lag` steps late.
@@ -111,6 +111,7 @@ class Frames:
         offsets = np.tile(np.arange(frames), (count, 1))
         if span:
             offsets = rng.integers(span, size=(count, frames))
+            offsets[:, 0] = 0
         first, last = self._bounds(start)
         human = np.minimum(start[:, None] + offsets, last[:, None])
         reference = np.maximum(self.robot_of_human[start] - rng.integers(max_lag + 1, size=count), first)

@@ -119,6 +119,18 @@ def first_stage(config: VPMConfig, vae: Path, loop: Loop) -> VideoPredictionMode
     return model
 
 
+def first_stage_again(first: Path, loop: Loop, comparison: tuple[int, ...] = ()) -> VideoPredictionModel:
+    """The model in folder `first` without its temporal layers.
+
+    One that has no scene comparison gets one of the widths `comparison`, where there are any.
+    """
+    torch.manual_seed(loop.seed)
+    model = VideoPredictionModel.load(first)
+    if model.temporal:
+        model = model.without_temporal_layers()
+    return model.with_comparison(comparison) if comparison else model
+
+
 def first_stage_pretrained(
     config: VPMConfig, sources: PretrainedSources, loop: Loop
 ) -> tuple[VideoPredictionModel, Report]:

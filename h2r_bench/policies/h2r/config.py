@@ -7,6 +7,9 @@ Where `COMPACT` leaves the paper, whose four-level UNets start from Stable Diffu
 - The behaviour extractor has the paper's four convolutions. On 128x128 images they reach 8x8, so what they
   find is added there and not after `conv_in`. No skip connection leads around the first up-sampling layer
   with it: whatever the video is to show of the human has to be in the features that the action decoder reads.
+- A scene comparison sees the human's first frame and the robot's reference frame together, pixel on pixel.
+  Cameras and objects stand a centimetre apart in the two scenes, and a gripper has to be that exact. Features
+  that were made of each picture by itself no longer tell.
 - The ST-UNet gets the reference frame's latents beside the noise as well. Copying the background through
   attention alone is what Stable Diffusion's weights bring along, and takes long to learn from scratch.
 """
@@ -133,6 +136,9 @@ class BehaviorConfig:
     starts from nothing finds the hand in half as many frames."""
     level: int = 1
     """Level of the ST-UNet that the projection is added to; 0 is after `conv_in`, as in the paper."""
+    comparison: tuple[int, ...] = ()
+    """Widths of the convolutions of the scene comparison, see `SceneComparison`; empty for none, as in the
+    paper."""
 
 
 @dataclass(frozen=True)
@@ -257,7 +263,9 @@ class H2RConfig:
     """Actions of a chunk that are executed before the next one is predicted."""
 
 
-COMPACT = H2RConfig(decoder=DecoderConfig(maps=64))
+COMPACT = H2RConfig(
+    vpm=VPMConfig(behavior=BehaviorConfig(comparison=(48, 64, 96, 128))), decoder=DecoderConfig(maps=64)
+)
 """Trains from scratch on a CPU; its weights ship with the package."""
 
 PAPER = H2RConfig(

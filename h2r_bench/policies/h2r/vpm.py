@@ -6,6 +6,7 @@ With `VPMConfig.language` it is told the task in words instead of being shown a 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,7 +15,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from h2r_bench.policies.h2r.behavior_extractor import BehaviorExtractor
+from h2r_bench.policies.h2r.behavior_extractor import BehaviorExtractor, SceneComparison
 from h2r_bench.policies.h2r.config import FeatureConfig, VPMConfig, from_json, to_json
 from h2r_bench.policies.h2r.files import load_weights, save_weights
 from h2r_bench.policies.h2r.image_encoder import build_image_encoder
@@ -56,7 +57,9 @@ class VideoPredictionModel(nn.Module):
         if config.language is None:
             self.image_encoder = build_image_encoder(config)
             level = config.behavior.level
-            self.behavior = BehaviorExtractor(config.behavior, config.unet.channels[max(0, level - 1)])
+            width = config.unet.channels[max(0, level - 1)]
+            self.behavior = BehaviorExtractor(config.behavior, width)
+            self.comparison = SceneComparison(config.behavior, width) if config.behavior.comparison else None
         else:
             self.words = WordTokens(config.language.width, config.unet.token_dim)
         self.s_unet = build_spatial(config)
@@ -99,6 +102,17 @@ class VideoPredictionModel(nn.Module):
             raise RuntimeError(f"not carried over to stage two: {missing.unexpected_keys}")
         return model
 
+    def with_comparison(self, widths: tuple[int, ...]) -> VideoPredictionModel:
+        """These weights with a scene comparison of `widths` that says nothing yet, if there is none."""
+        if self.config.language is not None or self.comparison is not None:
+            return self
+        behavior = replace(self.config.behavior, comparison=widths)
+        model = VideoPredictionModel(replace(self.config, behavior=behavior), temporal=self.temporal)
+        missing = model.load_state_dict(self.state_dict(), strict=False).missing_keys
+        if wrong := [name for name in missing if not name.startswith("comparison.")]:
+            raise RuntimeError(f"not carried over: {wrong}")
+        return model
+
     def without_temporal_layers(self) -> VideoPredictionModel:
         """The model of stage one in this one: these weights, its T-layers left out."""
         model = VideoPredictionModel(self.config)
@@ -121,7 +135,7 @@ class VideoPredictionModel(nn.Module):
         self._bank.clear()
         self._reference = torch.zeros_like(reference) if drop else reference
         if self.config.language is None:
-            self._behavior = self.behavior(to_unit(guide.flatten(0, 1)).to(self.dtype))
+            self._behavior = self._follow(guide, None if drop else robot)
             tokens: Tensor = self.image_encoder(robot, reference)
             own = tokens
         else:
@@ -131,6 +145,16 @@ class VideoPredictionModel(nn.Module):
             return torch.zeros_like(tokens)
         self.s_unet(reference, 0, own)
         return tokens
+
+    def _follow(self, human: Tensor, robot: Tensor | None) -> Tensor:
+        """What the human's clip adds to each frame's maps, (B F, C, h, w); `robot`: the frame to compare."""
+        frames = to_unit(human.flatten(0, 1)).to(self.dtype)
+        behavior: Tensor = self.behavior(frames)
+        if self.comparison is None or robot is None:
+            return behavior
+        first = frames.unflatten(0, human.shape[:2])[:, 0]
+        compared = self.comparison(first, to_unit(robot).to(self.dtype))
+        return behavior + compared.repeat_interleave(human.shape[1], 0)
 
     def denoise(self, noisy: Tensor, timestep: Tensor, token: Tensor) -> Tensor:
         """The ST-UNet's output for `noisy` (B, F, c, h, w) at `timestep` (B,), the condition prepared."""
@@ -257,7 +281,8 @@ class VideoPredictionModel(nn.Module):
 
     def parts(self) -> dict[str, nn.Module]:
         """What is stored, each in a file of its own name."""
-        names = ("words",) if self.config.language else ("behavior", "image_encoder")
+        names = ["words"] if self.config.language else ["behavior", "image_encoder"]
+        names += ["comparison"] if self.config.language is None and self.comparison is not None else []
         conditions = nn.ModuleDict({name: getattr(self, name) for name in names})
         return {"vae": self.vae, "conditions": conditions, "s_unet": self.s_unet, "st_unet": self.st_unet}
 
