@@ -118,6 +118,28 @@ def test_a_decoder_for_each_domain(
     assert not (packed / "writing" / "decoder.safetensors").exists()
 
 
+def test_a_decoder_goes_on_from_an_earlier_one(tmp_path: Path, data: Path, vpm: Path) -> None:
+    common = ("decoder", "--data", data, "--preset", "tiny", "--batch", 2, "--clips", 4, "--vpm", vpm)
+    mine, packed = ("--tasks", "push_pull"), tmp_path / "packed"
+    still = ("--steps", 1, "--lr", 1e-9, "--lr-others", 1e-9, "--reader-share", 0)
+    assert run(*common, *mine, "--steps", STEPS, "--out", tmp_path / "first") == 0
+    assert run(*common, *mine, *still, "--out", tmp_path / "again", "--init", tmp_path / "first") == 0
+    first, again = (ActionDecoder.load(tmp_path / name).state_dict() for name in ("first", "again"))
+    for key, value in first.items():
+        torch.testing.assert_close(value, again[key], atol=1e-5, rtol=0)
+    assert run("pack", "--vpm", vpm, "--decoder", tmp_path / "again", "--out", packed, "--execute", 2) == 0
+    readme = (packed / "README.md").read_text()
+    assert readme.index(f"--out {tmp_path / 'first'}") < readme.index(f"--out {tmp_path / 'again'}")
+    assert run(*common, *mine, *still, "--out", tmp_path / "third", "--init", packed) == 0
+    commands = [
+        each["command"] for each in json.loads((tmp_path / "third" / "run.json").read_text())["initial"]
+    ]
+    assert len(commands) == 1
+    assert str(tmp_path / "again") in commands[0]
+    assert run(*common, "--tasks", "writing_play", *still, "--out", tmp_path / "no", "--init", packed) == 2
+    assert run(*common, *mine, *still, "--out", tmp_path / "no", "--init", tmp_path / "nowhere") == 2
+
+
 def test_the_reader_learns_first_and_then_stays(tmp_path: Path, data: Path, vpm: Path) -> None:
     common = ("decoder", "--data", data, "--preset", "tiny", "--batch", 2, "--clips", 4, "--vpm", vpm)
     for steps in (4, 8):

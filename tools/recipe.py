@@ -41,12 +41,18 @@ WRITING = "--tasks writing_play"
 POLICY = "--batch 256 --lr 0.01 --repaint 0.4"
 
 JOBS = (
-    Job("vpm1", f"vpm --stage 1 --init {{init}} --clips 96 --frames 6 --lr 0.015 {VIDEO}", 2.7),
+    Job("vpm1", f"vpm --stage 1 --init {{init}} --compare --clips 96 --frames 6 --lr 0.015 {VIDEO}", 2.7),
     Job(
         "vpm2", f"vpm --stage 2 --init {{runs}}/vpm1 --clips 24 --frames 16 --lr 0.01 {VIDEO}", 0.7, ("vpm1",)
     ),
-    Job("dec", f"decoder --vpm {{runs}}/vpm2 {DECODER}", 2.0, ("vpm2",), clips=24000),
-    Job("decw", f"decoder --vpm {{runs}}/vpm2 {WRITING} {DECODER}", 1.0, ("vpm2",), clips=6000),
+    Job("dec", f"decoder --vpm {{runs}}/vpm2 --init {{init}} {DECODER}", 2.0, ("vpm2",), clips=24000),
+    Job(
+        "decw",
+        f"decoder --vpm {{runs}}/vpm2 --init {{init}}/writing {WRITING} {DECODER}",
+        1.0,
+        ("vpm2",),
+        clips=6000,
+    ),
     Job("vpp1", f"vpp --stage 1 --vae {{init}} --clips 96 --frames 6 --lr 0.02 {VIDEO}", 2.2),
     Job(
         "vpp2", f"vpp --stage 2 --init {{runs}}/vpp1 --clips 24 --frames 16 --lr 0.01 {VIDEO}", 0.5, ("vpp1",)

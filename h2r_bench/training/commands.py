@@ -16,7 +16,7 @@ from h2r_bench.policies.h2r.encoder_names import find_encoder
 from h2r_bench.policies.h2r.encoders import Sources
 from h2r_bench.policies.hand_tracker import HandConfig
 from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, SceneConfig, SceneReader, Towers
-from h2r_bench.training.decoder import Recipe, fitted_config, train_decoder
+from h2r_bench.training.decoder import Recipe, first_decoder, fitted_config, train_decoder
 from h2r_bench.training.errors import errors_of, open_head
 from h2r_bench.training.hand import train_hand
 from h2r_bench.training.held_out import held_out
@@ -25,7 +25,7 @@ from h2r_bench.training.knn import build_gallery
 from h2r_bench.training.loop import Loop
 from h2r_bench.training.pack import pack, pack_hand, pack_ruler
 from h2r_bench.training.pack_policies import pack_policies
-from h2r_bench.training.record import finish_run, start_run
+from h2r_bench.training.record import decoder_runs, finish_run, start_run
 from h2r_bench.training.scene import train_scene
 
 EncoderName = Literal["vpm", "vpp", "untrained", "untrained_seeing", "resnet18", "time"]
@@ -46,6 +46,9 @@ class TrainDecoder:
     vpm: Path | None = None
     """Run of the VPM, made by `vpm` or `vpp`: the encoder, or whose sizes and VAE an untrained one takes
     over."""
+    init: Path | None = None
+    """Decoder to go on from, behind an earlier encoder of the same sizes: a run, or the folder of a domain in
+    an agent's weights. Its normalisation stays."""
     imagenet: str | None = None
     """Folder or hub id of the ResNet18 to start from; without it the weights are random."""
     tasks: tuple[str, ...] = BASIC
@@ -187,9 +190,11 @@ def run_decoder(job: TrainDecoder, command: list[str]) -> None:
     sizes = preset(job.preset)
     encoder = find_encoder(job.encoder).create(sizes, Sources(job.vpm, job.imagenet), job.loop.seed)
     config = fitted_config(sizes.decoder, encoder)
-    start_run(job.out, job, to_json(config), command, job.vpm)
+    initial = decoder_runs(job.init, job.tasks) if job.init else []
+    decoder = first_decoder(config, job.init, job.loop.seed)
+    start_run(job.out, job, to_json(config), command, job.vpm, initial)
     frames = open_frames(job.data, encoder.image_size, job.tasks)
-    train_decoder(config, encoder, frames, job.loop, job.recipe, job.out)
+    train_decoder(decoder, encoder, frames, job.loop, job.recipe, job.out)
     finish_run(job.out)
 
 

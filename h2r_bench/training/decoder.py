@@ -229,17 +229,30 @@ def fitted_config(config: DecoderConfig, encoder: VideoEncoder) -> DecoderConfig
     return replace(config, feature_shape=encoder.feature_shape, frames=frames)
 
 
+def first_decoder(config: DecoderConfig, init: Path | None, seed: int) -> ActionDecoder:
+    """A new decoder of sizes `config`, or the one in folder `init`.
+
+    Raises ValueError when that one has other sizes.
+    """
+    torch.manual_seed(seed)
+    if init is None:
+        return ActionDecoder(config)
+    decoder = ActionDecoder.load(init)
+    if decoder.config != config:
+        raise ValueError(f"the decoder in {init} has other sizes than the one to be trained")
+    return decoder
+
+
 def train_decoder(
-    config: DecoderConfig, encoder: VideoEncoder, frames: Frames, loop: Loop, recipe: Recipe, out: Path
+    decoder: ActionDecoder, encoder: VideoEncoder, frames: Frames, loop: Loop, recipe: Recipe, out: Path
 ) -> ActionDecoder:
-    """Train a decoder behind `encoder` on clips of `frames`, and write it into `out`.
+    """Train `decoder` behind `encoder` on clips of `frames`, and write it into `out`.
 
     The encoder is written there, too, unless it has a run of its own.
     """
-    torch.manual_seed(loop.seed)
-    decoder = ActionDecoder(fitted_config(config, encoder))
-    seen = frames.chosen
-    decoder.normalizer.fit(np.concatenate([frames.state[seen, :3], frames.action[seen, :3]]))
+    if not decoder.normalizer.fitted:
+        seen = frames.chosen
+        decoder.normalizer.fit(np.concatenate([frames.state[seen, :3], frames.action[seen, :3]]))
     loss = DecoderLoss(decoder, recipe)
     if encoder.trained_with_decoder:
         draw = _drawing_clips(encoder, decoder, frames, recipe)

@@ -13,7 +13,7 @@ from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.encoder_names import find_encoder
 from h2r_bench.policies.h2r.files import MANIFEST, write_manifest
 from h2r_bench.training.inputs import BASIC, domain_of
-from h2r_bench.training.record import READER, finished, history
+from h2r_bench.training.record import READER, finished, history, unfolded
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -176,8 +176,8 @@ def merged(histories: Sequence[Runs]) -> Runs:
 
 def _readme(out: Path, runs: Runs, names: list[str], title: str, command: str) -> str:
     sizes = "\n".join(f"| `{name}` | {(out / name).stat().st_size / 1e6:.1f} MB |" for name in names)
-    took = "\n".join(row for run in runs for row in _took(run))
-    commands = "\n".join([_collect(runs[-1]), *(run["command"] for run in runs), command])
+    took = "\n".join(row for run in unfolded(runs) for row in _took(run))
+    commands = "\n".join([_collect(runs[-1]), *(run["command"] for run in unfolded(runs)), command])
     return f"""# Weights of {title}
 
 Trained by the commands below on {runs[-1]["data"]["episodes"]} paired episodes of world

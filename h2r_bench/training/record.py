@@ -14,17 +14,29 @@ from h2r_bench.datasets import DatasetError, EpisodeStore
 from h2r_bench.policies.h2r.files import MANIFEST
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 RUN = "run.json"
 READER = "reader"
 """Folder, in the run of a decoder, of its frame reader's training."""
+INITIAL = "initial"
+"""Entry of a run's record: the runs of the same part that it went on from."""
 BUDGET = ("steps", "minutes", "checkpoint_minutes")
 """Settings that may change when a run goes on."""
 
 
-def start_run(out: Path, config: Any, sizes: dict[str, Any], command: list[str], before: Path | None) -> None:
+def start_run(
+    out: Path,
+    config: Any,
+    sizes: dict[str, Any],
+    command: list[str],
+    before: Path | None,
+    initial: Sequence[dict[str, Any]] = (),
+) -> None:
     """Write `run.json`: the resolved config, the command, the data, and the runs this one builds on.
+
+    `initial`: runs of the same part, oldest first, from whose weights it goes on, see `decoder_runs`.
 
     Raises DatasetError when `out` holds a run of other settings.
     """
@@ -37,6 +49,7 @@ def start_run(out: Path, config: Any, sizes: dict[str, Any], command: list[str],
         "config": settings,
         "data": {**store.meta.to_json(), "episodes": len(store)},
         "before": history(before) if before else [],
+        **({INITIAL: list(initial)} if initial else {}),
     }
     out.mkdir(parents=True, exist_ok=True)
     (out / RUN).write_text(json.dumps(record, indent=1) + "\n")
@@ -69,6 +82,34 @@ def history(folder: Path) -> list[dict[str, Any]]:
     record = json.loads((folder / RUN).read_text())
     earlier: list[dict[str, Any]] = record.pop("before")
     return [*earlier, record]
+
+
+def decoder_runs(folder: Path, tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """The run of the decoder in `folder`: a run's own, or one (of `tasks`) in an agent's packed weights.
+
+    Raises DatasetError where there is none.
+    """
+    for place in (folder, folder.parent):
+        if (place / MANIFEST).is_file():
+            packed = json.loads((place / MANIFEST).read_text())["runs"]
+            found = [
+                run
+                for run in packed
+                if run["config"].get("tasks") == list(tasks) and "encoder" in run["config"]
+            ]
+            if found:
+                return found
+    if not (folder / RUN).is_file():
+        raise DatasetError(f"{folder} has no decoder for {', '.join(tasks)}")
+    return finished(folder)[-1:]
+
+
+def unfolded(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """`runs`, each after those from whose weights it went on."""
+    flat: list[dict[str, Any]] = []
+    for run in runs:
+        flat += [*unfolded(run.get(INITIAL, [])), run]
+    return flat
 
 
 def _check_same(out: Path, ours: dict[str, Any], theirs: dict[str, Any]) -> None:

@@ -30,6 +30,11 @@ class Normalizer(nn.Module):
         self.center: Tensor
         self.half_range: Tensor
 
+    @property
+    def fitted(self) -> bool:
+        """Whether a range was taken, here or before it was stored."""
+        return bool((self.half_range != 1.0).any())
+
     def fit(self, positions: Float32Array) -> None:
         """Take the range from `positions` (N, 3) [m]."""
         low, high = positions.min(0) - MARGIN, positions.max(0) + MARGIN
