@@ -47,7 +47,7 @@ def test_inverse_kinematics_reaches_the_workspace(x: float, y: float, z: float, 
     data.qpos[:] = joints
     mujoco.mj_kinematics(SOLVER.model, data)
     site = SOLVER.model.site("tool").id
-    # From rest to far wrists in one call: 2 of 1,000 poses end 1 to 2 mm off, the next control step mends that.
+    # From rest to a far wrist in one call: 2 of 1,000 poses end 1 to 2 mm off; the next step mends that.
     np.testing.assert_allclose(data.site_xpos[site], (x, y, z), atol=3e-3)
     expected = Rotation.from_euler("z", yaw).as_matrix()
     np.testing.assert_allclose(data.site_xmat[site].reshape(3, 3), expected, atol=1e-2)
