@@ -30,6 +30,7 @@ with extras.explained():
 
 from h2r_bench.datasets.video import write_video
 from h2r_bench.metrics import Likeness, likeness
+from h2r_bench.policies.h2r.same_view import moved, offset
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.ruler import Ruler, load_ruler, off_by
 from h2r_bench.types import CONTROL_HZ, DEFAULT_IMAGE_SIZE, Episode, Float32Array, FloatArray, UInt8Array
@@ -102,6 +103,9 @@ def imagine(model: VideoPredictionModel, episode: Episode, config: PredictConfig
         torch.from_numpy(episode.human[steps][None]),
         torch.from_numpy(episode.robot[first][None]),
     )
+    if model.config.same_view:
+        apart = offset(torch.from_numpy(episode.human[:1]), torch.from_numpy(episode.robot[:1]))
+        human = moved(human, apart)
     predicted = {
         count: model.generate(human, reference, torch.Generator().manual_seed(config.seed), count)[0].numpy()
         for count in config.steps

@@ -113,6 +113,9 @@ class TrainVPM:
     init: Path | None = None
     """Run of stage 1; another stage 1 goes on from its weights with a learning rate of its own (or from those
     of a stage 2, whose temporal layers it leaves out)."""
+    same_view: bool = False
+    """Stage 1 from `--init`: from now on move the human's clip onto the robot's view, as new models of the
+    preset `compact` do."""
     compare: bool = False
     """Stage 1 from `--init`: give its model the preset's scene comparison, if it has none."""
     temporal: Path | None = None
@@ -148,6 +151,8 @@ class TrainVPM:
             raise ValueError("--image-encoder goes with --sd; other models embed their own latents")
         if (self.sources.motion and self.stage == 1) or (self.sources.sd and self.stage == 2):
             raise ValueError("--sd is for stage 1, --motion for stage 2")
+        if self.same_view and (self.told or self.stage == 2 or self.init is None):
+            raise ValueError("--same-view is for stage 1 from --init, of a model that is shown a human")
         if self.compare and (self.stage == 2 or self.init is None or not self.sizes().behavior.comparison):
             raise ValueError(
                 "--compare is for stage 1 from --init, with a preset that has a scene comparison"
@@ -293,7 +298,8 @@ def _going_on(job: TrainVPM, init: Path) -> tuple[VideoPredictionModel, Report |
     """The model of the run `init`, as it is or as the beginning of stage 2."""
     if job.stage == 2:
         return second_stage(init, job.train, job.loop, job.image_size, job.sources.motion, job.temporal)
-    return first_stage_again(init, job.loop, job.sizes().behavior.comparison if job.compare else ()), None
+    comparison = job.sizes().behavior.comparison if job.compare else ()
+    return first_stage_again(init, job.loop, comparison, same_view=job.same_view), None
 
 
 def run_probe(job: ProbeVPM, command: list[str]) -> None:
@@ -310,12 +316,13 @@ def run_probe(job: ProbeVPM, command: list[str]) -> None:
     held = {"held": open_frames(job.held, size)} if job.held else {}
     held |= {name: held_out(name, job.episodes, size) for name in job.tasks if not job.held}
     frames = open_frames(job.data, size)
-    budget = {"clips": job.clips, "steps": job.steps, "seed": job.seed}
+    budget: Any = {"clips": job.clips, "steps": job.steps, "seed": job.seed}
     if job.features == "resnet18":
         config = replace(preset("compact"), vpm=vpm.config)
         readings = probe_pictures(config, Sources(imagenet=job.imagenet), frames, held, **budget)
     else:
-        readings = probe_features(vpm.features, frames, held, length=vpm.config.frames, **budget)
+        shape: Any = {"length": vpm.config.frames, "same_view": vpm.config.same_view}
+        readings = probe_features(vpm.features, frames, held, **shape, **budget)
     job.out.mkdir(parents=True, exist_ok=True)
     record = {"command": shlex.join(command), **{name: asdict(each) for name, each in readings.items()}}
     (job.out / "probe.json").write_text(json.dumps(record, indent=1) + "\n")

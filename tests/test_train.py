@@ -96,7 +96,9 @@ def test_a_second_stage_goes_on_from_earlier_temporal_layers_and_a_first_leaves_
     earlier, later = (load_file(folder / "st_unet.safetensors") for folder in (two, three))
     assert all(torch.allclose(value, later[name], atol=1e-6) for name, value in earlier.items())
     assert run("vpm", *common, four, "--stage", 2, "--init", one, "--temporal", one, "--steps", 1) == 2
-    assert run("vpm", *common, four, "--init", two, "--steps", 1, "--compare") == 0
+    assert run("vpm", *common, four, "--init", two, "--steps", 1, "--compare", "--same-view") == 0
+    shown = [json.loads((folder / "vpm.json").read_text())["config"] for folder in (two, four)]
+    assert [config["same_view"] for config in shown] == [False, True]
     assert not any("motion_modules" in name for name in load_file(four / "st_unet.safetensors"))
 
 

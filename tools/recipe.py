@@ -41,7 +41,11 @@ WRITING = "--tasks writing_play"
 POLICY = "--batch 256 --lr 0.01 --repaint 0.4"
 
 JOBS = (
-    Job("vpm1", f"vpm --stage 1 --init {{init}} --compare --clips 96 --frames 6 --lr 0.015 {VIDEO}", 2.7),
+    Job(
+        "vpm1",
+        f"vpm --stage 1 --init {{init}} --same-view --compare --clips 96 --frames 6 --lr 0.015 {VIDEO}",
+        2.7,
+    ),
     Job(
         "vpm2", f"vpm --stage 2 --init {{runs}}/vpm1 --clips 24 --frames 16 --lr 0.01 {VIDEO}", 0.7, ("vpm1",)
     ),

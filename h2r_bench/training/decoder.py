@@ -209,7 +209,7 @@ def look(encoder: VideoEncoder, frames: Frames, drawn: Clips) -> tuple[Tensor, T
     start = drawn.human[:, 0]
     human = drawn.human if "human_clip" in encoder.reads else drawn.human[:, :0]
     return (
-        torch.from_numpy(frames.human[human]),
+        torch.from_numpy(frames.human_clips(human, same_view=encoder.same_view)),
         torch.from_numpy(frames.robot[robot]),
         torch.from_numpy(frames.instructions(drawn.reference)),
         torch.from_numpy(frames.steps(start)),

@@ -9,8 +9,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from h2r_bench.datasets import DatasetError, EpisodeStore
+from h2r_bench.policies.h2r.same_view import moved, offset
 from h2r_bench.training.pictures import Pictures, write_pictures
 from h2r_bench.types import encode_instruction
 
@@ -29,6 +31,9 @@ CACHE = ".cache"
 
 VIDEOS = ("human", "robot")
 """The two videos of an episode."""
+
+_OFFSETS_AT_ONCE = 64
+"""Episodes whose cameras are compared at once."""
 
 MAX_LAG = 3
 """Largest delay of the robot's reference frame behind the human's clip in training [steps]."""
@@ -116,6 +121,27 @@ class Frames:
         human = np.minimum(start[:, None] + offsets, last[:, None])
         reference = np.maximum(self.robot_of_human[start] - rng.integers(max_lag + 1, size=count), first)
         return Clips(human, self.robot_of_human[human], reference, offsets)
+
+    def human_clips(self, index: Int, *, same_view: bool) -> UInt8Array:
+        """The human's frames `index` (B, F), of one episode in each row: (B, F, H, W, 3).
+
+        With `same_view` as the robot's camera would show them.
+        """
+        clips: UInt8Array = self.human[index]
+        if not same_view or not clips.size:
+            return clips
+        offsets = torch.from_numpy(self.offsets[self._episode[index[:, 0]]])
+        return moved(torch.from_numpy(clips), offsets).numpy()
+
+    @cached_property
+    def offsets(self) -> Float32Array:
+        """Shape (episodes, 4): how the human's camera stands apart in each, see `same_view.offset`."""
+        pieces = np.array_split(self.starts[:-1], -(-len(self.starts) // _OFFSETS_AT_ONCE))
+        found = [
+            offset(torch.from_numpy(self.human[first]), torch.from_numpy(self.robot[first]))
+            for first in pieces
+        ]
+        return torch.cat(found).numpy()
 
     def only(self, tasks: Sequence[str]) -> None:
         """From now on draw from episodes of `tasks` alone. Raises DatasetError when there are none."""

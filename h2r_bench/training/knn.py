@@ -15,6 +15,7 @@ from rich.progress import track
 
 from h2r_bench.datasets import DatasetError, EpisodeStore
 from h2r_bench.policies.h2r.files import write_manifest
+from h2r_bench.policies.h2r.same_view import moved, offset
 from h2r_bench.policies.knn.agent import RECORD
 from h2r_bench.policies.knn.frame_encoders import NAME, FrameEncoder, SceneReader
 from h2r_bench.policies.knn.gallery import write_gallery
@@ -98,7 +99,10 @@ def build_gallery(
         kept = spread(embedded, max(1, episodes // len(tasks)))
         chosen += [positions[index] for index in kept]
         vectors.append(embedded[kept])
-    names = write_gallery(out, _videos(store, chosen), np.concatenate(vectors), store.meta.rate_hz)
+    same_view = inner.heads[inner.domain].encoder.same_view
+    names = write_gallery(
+        out, _videos(store, chosen, same_view=same_view), np.concatenate(vectors), store.meta.rate_hz
+    )
     folder = os.path.relpath(agent.resolve(), out.resolve())
     record = {"agent": {"folder": folder, "hash": inner.weights_hash}, "towers": towers, "votes": votes}
     (out / RECORD).write_text(json.dumps(record, indent=1) + "\n")
@@ -117,6 +121,12 @@ def build_gallery(
     return names
 
 
-def _videos(store: EpisodeStore, positions: Sequence[int]) -> Iterator[tuple[str, int, UInt8Array]]:
+def _videos(
+    store: EpisodeStore, positions: Sequence[int], *, same_view: bool
+) -> Iterator[tuple[str, int, UInt8Array]]:
     for position in track(positions, "videos", console=Console(stderr=True)):
-        yield store.read_facts(position)["task"], position, store.read_frames(position, "human")
+        human = torch.from_numpy(store.read_frames(position, "human"))
+        if same_view:
+            robot = torch.from_numpy(store.read_frames(position, "robot", 0, 1))
+            human = moved(human[None], offset(human[:1], robot))[0]
+        yield store.read_facts(position)["task"], position, human.numpy()

@@ -79,11 +79,16 @@ Source = Callable[[Tensor, Tensor, list[torch.Generator]], Tensor]
 """Human clips (B, F, H, W, 3) and robot images (B, H, W, 3), uint8, and noise to features (B, F, C, h, w)."""
 
 
-def examples(source: Source, frames: Frames, clips: int, length: int, seed: int, title: str) -> Examples:
-    """`clips` random clips of `length` frames, the features of each computed once, as single frames."""
+def examples(
+    source: Source, frames: Frames, clips: int, length: int, seed: int, title: str, *, same_view: bool
+) -> Examples:
+    """`clips` random clips of `length` frames, the features of each computed once, as single frames.
+
+    With `same_view` the human is seen as the robot's camera would show it.
+    """
     drawn = frames.clips(np.random.default_rng((seed, 77)), clips, length)
     starts = track(range(0, clips, PIECE), title, console=Console(stderr=True))
-    parts = [_features(source, frames, drawn, at) for at in starts]
+    parts = [_features(source, frames, drawn[at : at + PIECE], at, same_view=same_view) for at in starts]
     return labelled(torch.cat(parts).flatten(0, 1), frames, drawn)
 
 
@@ -97,9 +102,8 @@ def labelled(seen: Seen, frames: Frames, drawn: Clips) -> Examples:
     )
 
 
-def _features(source: Source, frames: Frames, drawn: Clips, at: int) -> Tensor:
-    rows = slice(at, at + PIECE)
-    human, robot = frames.human[drawn.human[rows]], frames.robot[drawn.reference[rows]]
+def _features(source: Source, frames: Frames, drawn: Clips, at: int, *, same_view: bool) -> Tensor:
+    human, robot = frames.human_clips(drawn.human, same_view=same_view), frames.robot[drawn.reference]
     noise = [torch.Generator().manual_seed(at + k) for k in range(len(human))]
     return source(torch.from_numpy(human), torch.from_numpy(robot), noise).half()
 
@@ -146,16 +150,27 @@ def read(probe: nn.Module, mean: Tensor, deviation: Tensor, held: Examples) -> R
 
 
 def probe_features(
-    source: Source, train: Frames, held: dict[str, Frames], *, length: int, clips: int, steps: int, seed: int
+    source: Source,
+    train: Frames,
+    held: dict[str, Frames],
+    *,
+    length: int,
+    same_view: bool,
+    clips: int,
+    steps: int,
+    seed: int,
 ) -> dict[str, Reading]:
     """Train a probe on features of `train` and read those of each of `held`, by name."""
-    seen = examples(source, train, clips, length, seed, "training clips")
+    seen = examples(source, train, clips, length, seed, "training clips", same_view=same_view)
     torch.manual_seed(seed)
     probe = new_probe(seen.seen[torch.arange(1)].shape[1:])
     learnt = train_probe(probe, seen, seed, steps, BATCH)
+    some = held_clips(clips)
     return {
-        name: read(*learnt, examples(source, frames, held_clips(clips), length, seed, f"clips of {name}"))
-        for name, frames in held.items()
+        name: read(
+            *learnt, examples(source, each, some, length, seed, f"clips of {name}", same_view=same_view)
+        )
+        for name, each in held.items()
     }
 
 

@@ -119,13 +119,17 @@ def first_stage(config: VPMConfig, vae: Path, loop: Loop) -> VideoPredictionMode
     return model
 
 
-def first_stage_again(first: Path, loop: Loop, comparison: tuple[int, ...] = ()) -> VideoPredictionModel:
+def first_stage_again(
+    first: Path, loop: Loop, comparison: tuple[int, ...] = (), *, same_view: bool = False
+) -> VideoPredictionModel:
     """The model in folder `first` without its temporal layers.
 
     One that has no scene comparison gets one of the widths `comparison`, where there are any.
+    With `same_view` it is shown the human moved onto the robot's view from now on.
     """
     torch.manual_seed(loop.seed)
     model = VideoPredictionModel.load(first)
+    model = model.with_same_view() if same_view else model
     if model.temporal:
         model = model.without_temporal_layers()
     return model.with_comparison(comparison) if comparison else model
@@ -221,7 +225,7 @@ def guide_of(model: VideoPredictionModel, frames: Frames, drawn: Clips) -> Tenso
     """What `model` follows in the clips `drawn`: the human's frames, or the task's words."""
     language = model.config.language
     if language is None:
-        return torch.from_numpy(frames.human[drawn.human])
+        return torch.from_numpy(frames.human_clips(drawn.human, same_view=model.config.same_view))
     return guide(language, frames.instructions(drawn.reference), drawn.ahead)
 
 

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from h2r_bench.policies.chunking import ChunkingAgent, Due
+from h2r_bench.policies.chunking import ChunkingAgent, Due, Plan, Rows
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.encoder_names import find_encoder
 from h2r_bench.policies.h2r.encoders import Sight, ToldVPMEncoder, VideoEncoder, VPMEncoder
 from h2r_bench.policies.h2r.files import WeightsDamagedError
+from h2r_bench.policies.h2r.same_view import moved, offset
 from h2r_bench.policies.language import sentence_encoder
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from h2r_bench.types import Float32Array, UInt8Array
+
+
+OFFSET = "offset"
+"""What is remembered of an episode: how the human's camera stands apart from the robot's."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,15 @@ class DecoderAgent(ChunkingAgent):
             )
         return cls(load_heads(folder, manifest), execute=execute, manifest=manifest)
 
+    def remember(self, rows: Rows, plan: Plan) -> None:
+        """Where an episode begins, see how the human's camera stands apart from the robot's."""
+        if not self.heads[self.domain].encoder.same_view:
+            return
+        offsets = plan.memory.setdefault(OFFSET, np.full((len(plan.step), 4), np.nan, np.float32))
+        for row in np.flatnonzero((plan.step == 0) | np.isnan(offsets[:, 0])):
+            human, robot = rows["human_clip"][row, :1], rows["image"][row, None]
+            offsets[row] = offset(torch.from_numpy(human.copy()), torch.from_numpy(robot.copy()))[0].numpy()
+
     @torch.no_grad()
     def predict_chunks(self, due: Due) -> Float32Array:
         """New chunks (B, chunk, 7)."""
@@ -97,6 +111,8 @@ class DecoderAgent(ChunkingAgent):
         nothing = np.zeros((len(due.step), 0, height, width, 3), np.uint8)
         seen = {key: due.rows.get(key, nothing) for key in ("image", "human_clip", "instruction")}
         human = first_frames(seen["human_clip"], encoder.frames if "human_clip" in encoder.reads else 0)
+        if encoder.same_view:
+            human = moved(human, torch.from_numpy(due.memory[OFFSET]))
         robot, words = (torch.from_numpy(np.ascontiguousarray(seen[key])) for key in ("image", "instruction"))
         return Sight(human, robot, words, torch.from_numpy(due.step), due.generators)
 

@@ -7,9 +7,11 @@ Where `COMPACT` leaves the paper, whose four-level UNets start from Stable Diffu
 - The behaviour extractor has the paper's four convolutions. On 128x128 images they reach 8x8, so what they
   find is added there and not after `conv_in`. No skip connection leads around the first up-sampling layer
   with it: whatever the video is to show of the human has to be in the features that the action decoder reads.
+- The human's clip is moved onto the robot's view (`same_view`): the paper's camera stays where it is, here
+  the human's stands a centimetre and a degree elsewhere, more than a gripper may be off.
 - A scene comparison sees the human's first frame and the robot's reference frame together, pixel on pixel.
-  Cameras and objects stand a centimetre apart in the two scenes, and a gripper has to be that exact. Features
-  that were made of each picture by itself no longer tell.
+  Objects stand a centimetre apart in the two scenes, and a gripper has to be that exact. Features that were
+  made of each picture by itself no longer tell.
 - The ST-UNet gets the reference frame's latents beside the noise as well. Copying the background through
   attention alone is what Stable Diffusion's weights bring along, and takes long to learn from scratch.
 """
@@ -190,6 +192,8 @@ class VPMConfig:
     """With it the model is told the task in words instead of being shown a human (the video model of Video
     Prediction Policy): cross-attention sees words and moment of each frame instead of the image embedding,
     and there is no behaviour extractor."""
+    same_view: bool = False
+    """Whether the human's clip comes moved onto the robot's view, see `same_view.py`."""
     residual: bool = False
     """Whether latents are generated as their difference from the reference frame's. The paper generates the
     frames themselves; a short training from scratch with this on learnt to leave the arm where it was."""
@@ -264,7 +268,8 @@ class H2RConfig:
 
 
 COMPACT = H2RConfig(
-    vpm=VPMConfig(behavior=BehaviorConfig(comparison=(48, 64, 96, 128))), decoder=DecoderConfig(maps=64)
+    vpm=VPMConfig(same_view=True, behavior=BehaviorConfig(comparison=(48, 64, 96, 128))),
+    decoder=DecoderConfig(maps=64),
 )
 """Trains from scratch on a CPU; its weights ship with the package."""
 

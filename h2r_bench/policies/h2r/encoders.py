@@ -38,7 +38,8 @@ class Sight:
     """What B environments show at one moment."""
 
     human: Tensor
-    """Shape (B, F, H, W, 3) uint8: the coming frames of the human, F as many as the encoder reads."""
+    """Shape (B, F, H, W, 3) uint8: the coming frames of the human, F as many as the encoder reads; as the
+    robot's camera would show them, for an encoder with `same_view`."""
     robot: Tensor
     """Shape (B, H, W, 3) uint8: the robot's image now."""
     instruction: Tensor
@@ -64,6 +65,8 @@ class VideoEncoder(nn.Module, ABC):
     lags: ClassVar[bool] = True
     """Whether actions are due on the human's clock, behind which the robot may be a little late. For one that
     sees no human they begin where the robot is."""
+    same_view: bool = False
+    """Whether it takes the human's clip as the robot's camera would show it, see `same_view.py`."""
     image_size: tuple[int, int]
     """Width and height of the images that it takes [pixels]."""
     frames: int
@@ -106,6 +109,7 @@ class VPMEncoder(VideoEncoder):
                 else "this encoder needs a model that is shown a human (train vpm), not told the task"
             )
         self.vpm = vpm
+        self.same_view = vpm.config.same_view and not self.told
         self.image_size = vpm.config.image_size
         self.frames = vpm.config.frames
         self.feature_shape = vpm.config.feature_shape

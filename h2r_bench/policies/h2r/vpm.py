@@ -46,7 +46,8 @@ class VideoPredictionModel(nn.Module):
     Without temporal layers (stage one) frames are predicted one by one; `with_temporal_layers` gives the
     model of stage two. Clips are (B, F, H, W, 3) uint8, latents (B, F, c, h, w). What it follows, `guide`,
     is the human's clip, or for a model that is told the task what `h2r_bench.policies.h2r.words.guide` makes
-    of the words, (B, F, width + 1) float32.
+    of the words, (B, F, width + 1) float32. With `VPMConfig.same_view` the human's clip is expected as the
+    robot's camera would show it (`h2r_bench.policies.h2r.same_view`).
     """
 
     def __init__(self, config: VPMConfig, *, temporal: bool = False) -> None:
@@ -111,6 +112,12 @@ class VideoPredictionModel(nn.Module):
         missing = model.load_state_dict(self.state_dict(), strict=False).missing_keys
         if wrong := [name for name in missing if not name.startswith("comparison.")]:
             raise RuntimeError(f"not carried over: {wrong}")
+        return model
+
+    def with_same_view(self) -> VideoPredictionModel:
+        """These weights, to be shown the human moved onto the robot's view."""
+        model = VideoPredictionModel(replace(self.config, same_view=True), temporal=self.temporal)
+        model.load_state_dict(self.state_dict())
         return model
 
     def without_temporal_layers(self) -> VideoPredictionModel:

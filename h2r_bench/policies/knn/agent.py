@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from h2r_bench.policies.chunking import ChunkingAgent, Due, Plan, Rows
-from h2r_bench.policies.h2r.agent import H2RAgent
+from h2r_bench.policies.h2r.agent import OFFSET, H2RAgent
 from h2r_bench.policies.h2r.files import WeightsDamagedError
 from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, FrameEncoder, SceneReader, Towers
 from h2r_bench.policies.knn.gallery import Gallery
@@ -85,7 +85,10 @@ class KNNAgent(ChunkingAgent):
         """New chunks (B, chunk, 7), as the inner agent makes them of the retrieved videos."""
         frames = self.inner.heads[self.inner.domain].encoder.frames
         clips = self.gallery.clips(due.memory[_ENTRY], due.step, frames)
-        return self.inner.predict_chunks(replace(due, rows={**due.rows, "human_clip": clips}))
+        # The gallery keeps its videos as the robot's camera would show them.
+        memory = {**due.memory, OFFSET: np.zeros((len(due.step), 4), np.float32)}
+        rows = {**due.rows, "human_clip": clips}
+        return self.inner.predict_chunks(replace(due, rows=rows, memory=memory))
 
     def imagine(self, step: int) -> UInt8Array:
         """What the inner agent imagines of the robot (H, W, 3) at `step`, see `H2RAgent.imagine`."""
