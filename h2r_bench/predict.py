@@ -30,7 +30,7 @@ with extras.explained():
 
 from h2r_bench.datasets.video import write_video
 from h2r_bench.metrics import Likeness, likeness
-from h2r_bench.policies.h2r.same_view import moved, offset
+from h2r_bench.policies.h2r.same_view import in_robot_view
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.ruler import Ruler, load_ruler, off_by
 from h2r_bench.types import CONTROL_HZ, DEFAULT_IMAGE_SIZE, Episode, Float32Array, FloatArray, UInt8Array
@@ -104,8 +104,8 @@ def imagine(model: VideoPredictionModel, episode: Episode, config: PredictConfig
         torch.from_numpy(episode.robot[first][None]),
     )
     if model.config.same_view:
-        apart = offset(torch.from_numpy(episode.human[:1]), torch.from_numpy(episode.robot[:1]))
-        human = moved(human, apart)
+        begun = torch.from_numpy(episode.human[0]), torch.from_numpy(episode.robot[0])
+        human = in_robot_view(human[0], *begun)[None]
     predicted = {
         count: model.generate(human, reference, torch.Generator().manual_seed(config.seed), count)[0].numpy()
         for count in config.steps

@@ -19,7 +19,7 @@ from h2r_bench.policies.chunking import Due
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.agent import OFFSET, H2RAgent, Head
 from h2r_bench.policies.h2r.encoders import VPMEncoder
-from h2r_bench.policies.h2r.same_view import moved, offset
+from h2r_bench.policies.h2r.same_view import in_robot_view, moved, offset
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.training.held_out import frames_of
 
@@ -154,6 +154,8 @@ def test_frames_move_each_clip_by_its_own_episode() -> None:
         human = torch.from_numpy(episode.human[:2].copy())
         apart = offset(human[:1], torch.from_numpy(episode.robot[:1].copy()))
         wanted = moved(human[None], apart)[0].numpy()
+        whole = in_robot_view(human, human[0], torch.from_numpy(episode.robot[0].copy()))
+        np.testing.assert_array_equal(whole.numpy(), wanted)
         assert np.abs(clips[row].astype(int) - wanted).max() <= 1
 
 

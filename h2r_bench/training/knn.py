@@ -15,7 +15,7 @@ from rich.progress import track
 
 from h2r_bench.datasets import DatasetError, EpisodeStore
 from h2r_bench.policies.h2r.files import write_manifest
-from h2r_bench.policies.h2r.same_view import moved, offset
+from h2r_bench.policies.h2r.same_view import in_robot_view
 from h2r_bench.policies.knn.agent import RECORD
 from h2r_bench.policies.knn.frame_encoders import NAME, FrameEncoder, SceneReader
 from h2r_bench.policies.knn.gallery import write_gallery
@@ -128,5 +128,5 @@ def _videos(
         human = torch.from_numpy(store.read_frames(position, "human"))
         if same_view:
             robot = torch.from_numpy(store.read_frames(position, "robot", 0, 1))
-            human = moved(human[None], offset(human[:1], robot))[0]
+            human = in_robot_view(human, human[0], robot[0])
         yield store.read_facts(position)["task"], position, human.numpy()

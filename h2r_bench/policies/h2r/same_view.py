@@ -47,6 +47,14 @@ def offset(human: Tensor, robot: Tensor) -> Tensor:
     return found
 
 
+def in_robot_view(clip: Tensor, human: Tensor, robot: Tensor) -> Tensor:
+    """`clip` (T, H, W, 3) of a human video as the robot's camera would show it, uint8.
+
+    `human`, `robot`: (H, W, 3) uint8, the first frames of both videos, see `offset`.
+    """
+    return moved(clip[None], offset(human[None], robot[None]))[0]
+
+
 def moved(clips: Tensor, offsets: Tensor) -> Tensor:
     """`clips` (B, F, H, W, 3) uint8 of the human as the robot's camera would show them.
 
