@@ -14,10 +14,8 @@ import numpy as np
 import torch
 import tyro
 from rich.progress import track
-from scipy.spatial.transform import Rotation
 
-from h2r_bench.envs.arena import CAMERA_FOVY, CAMERA_POSITION, CAMERA_TARGET, look_at, project
-from h2r_bench.envs.pairing import CameraNoise
+from h2r_bench.envs.arena import project
 from h2r_bench.envs.recording import draw_episode, record_episode
 from h2r_bench.envs.splits import TABLE_AREA
 from h2r_bench.policies.h2r.same_view import offset
@@ -45,18 +43,6 @@ def on_the_table() -> FloatArray:
     return np.stack([x, y, np.zeros_like(x)], -1).reshape(-1, 3)
 
 
-def seen_by_human(points: FloatArray, camera: CameraNoise, size: tuple[int, int]) -> FloatArray:
-    """Where the human's camera sees `points` (N, 3) [m]: (N, 2) [pixels], as `project` has it."""
-    position = np.array(CAMERA_POSITION)
-    axes = look_at(position, np.array(CAMERA_TARGET))
-    home = np.stack([axes[:3], axes[3:], np.cross(axes[:3], axes[3:])], 1)
-    turned = home @ Rotation.from_rotvec(camera.turn).as_matrix()
-    right, up, backward = ((points - position - camera.offset) @ turned).T
-    focal = 0.5 * size[1] / np.tan(np.radians(CAMERA_FOVY) / 2)
-    places: FloatArray = np.stack([right, -up], -1) * focal / -backward[:, None]
-    return places + (np.array(size) - 1) / 2
-
-
 def moved_places(pixels: FloatArray, found: FloatArray, size: tuple[int, int]) -> FloatArray:
     """Where `found` (4,), see `offset`, expects places (N, 2) of the robot's picture in the human's."""
     middle, half = (np.array(size) - 1) / 2, size[1] / 2
@@ -74,7 +60,8 @@ def main() -> None:
         before, after = [], []
         for seed in track(range(FIRST_SEED, FIRST_SEED + config.episodes), task):
             episode = record_episode(task, seed, image_size=config.size)
-            humans = seen_by_human(points, draw_episode(task, seed).pair.camera, config.size)
+            camera = draw_episode(task, seed).pair.camera
+            humans = project(points, config.size, camera.offset, camera.turn)
             at = slice(config.step, config.step + 1)
             human, robot = (torch.from_numpy(each[at].copy()) for each in (episode.human, episode.robot))
             found = offset(human, robot)[0].double().numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from dm_control import mjcf
+from scipy.spatial.transform import Rotation
 
 from h2r_bench.envs.textures import TABLE_PIXELS
 from h2r_bench.types import FloatArray
@@ -38,20 +39,28 @@ def look_at(position: FloatArray, target: FloatArray) -> FloatArray:
     return np.concatenate([right, np.cross(backward, right)])
 
 
-def project(points: FloatArray, image_size: tuple[int, int]) -> FloatArray:
+def project(
+    points: FloatArray,
+    image_size: tuple[int, int],
+    offset: FloatArray | None = None,
+    turn: FloatArray | None = None,
+) -> FloatArray:
     """Where the robot's camera sees `points` (..., 3) [m, robot base frame]: (..., 2) [pixels], x then y.
 
     Pixel centres are whole numbers, the origin is the upper left one; `image_size` is (width, height). A
-    point behind the camera has no place in the picture and gives NaN.
+    point behind the camera has no place in the picture and gives NaN. Another camera stands `offset` (3,) [m]
+    beside it and is turned by the rotation vector `turn` (3,) [rad, camera frame], such as the human's.
     """
     position, axes = np.array(CAMERA_POSITION), look_at(np.array(CAMERA_POSITION), np.array(CAMERA_TARGET))
-    right, up = axes[:3], axes[3:]
-    seen = points - position
-    depth = seen @ np.cross(up, right)
+    frame = np.stack([axes[:3], axes[3:], np.cross(axes[:3], axes[3:])], 1)
+    if turn is not None:
+        frame = frame @ Rotation.from_rotvec(turn).as_matrix()
+    seen = points - (position if offset is None else position + offset)
+    depth = -(seen @ frame[:, 2])
     width, height = image_size
     focal = 0.5 * height / np.tan(np.radians(CAMERA_FOVY) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
-        plane = np.stack([seen @ right, -(seen @ up)], -1) * focal / depth[..., None]
+        plane = np.stack([seen @ frame[:, 0], -(seen @ frame[:, 1])], -1) * focal / depth[..., None]
     plane[depth <= 0] = np.nan
     pixels: FloatArray = plane + (np.array([width, height]) - 1) / 2
     return pixels

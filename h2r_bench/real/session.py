@@ -134,6 +134,13 @@ class Session:
             )
         return cls(folder, kept)
 
+    @classmethod
+    def load(cls, folder: Path) -> Session:
+        """The session that is in `folder`, to look at. Raises SetupError when there is none."""
+        if not (folder / "plan.json").exists():
+            raise SetupError(f"{folder} holds no session: give the folder that has a plan.json")
+        return cls(folder, _read_plan(folder / "plan.json"))
+
     def note(self, event: str, run: int, **more: Any) -> None:
         """Append a line to the journal, on disk when this returns, and go on by it."""
         line = {"event": event, "run": run, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **more}
