@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from tiny_agents import SIZE, knn
 
+from h2r_bench.policies.h2r.agent import OFFSET
 from h2r_bench.policies.h2r.files import WeightsDamagedError
 from h2r_bench.policies.knn import agent as knn_agent
 from h2r_bench.policies.knn.agent import KNNAgent
@@ -82,6 +83,21 @@ def test_the_most_similar_scene_is_followed_and_the_shown_video_is_not_looked_at
         assert state.memory["entry"].tolist() == [seed]
     with pytest.raises(ValueError, match="know the domain basic"):
         agent.reset(Demonstration(np.zeros((1, 4, 4, 3), np.uint8), 10.0, "", domain="writing"), "", 0)
+
+
+@pytest.mark.parametrize("in_picture", [True, False])
+@pytest.mark.parametrize("same_view", [True, False])
+def test_the_video_is_moved_where_the_reader_foresees_paths_in_the_picture(
+    tmp_path: Path, in_picture: bool, same_view: bool
+) -> None:
+    """... and where the inner agent moves videos at all."""
+    agent = KNNAgent.from_pretrained(knn(tmp_path / "knn", in_picture=in_picture))
+    agent.inner.heads["basic"].encoder.same_view = same_view
+    agent.gallery.vectors = agent.gallery.vectors + 0.1
+    agent.reset(None, "", 0)
+    _, state = agent.predict(observation(0))
+    moved = np.abs(state.memory[OFFSET]).max() > 0.01
+    assert moved == (in_picture and same_view)
 
 
 def test_a_gallery_for_other_weights_is_refused(tmp_path: Path) -> None:

@@ -80,10 +80,11 @@ def xskill(folder: Path) -> Path:
     return seal(folder, domains={"basic": "."})
 
 
-def knn(folder: Path) -> Path:
+def knn(folder: Path, *, in_picture: bool = False) -> Path:
     """A gallery of three synthetic episodes, and an `h2r` beside it."""
     agent = decoder_agent("vpm", folder.with_name(folder.name + "_h2r"))
-    reader = SceneReader(SceneConfig(image_size=SIZE, width=16, points=2, moments=2)).eval()
+    config = SceneConfig(image_size=SIZE, width=16, points=2, moments=2, in_picture=in_picture)
+    reader = SceneReader(config).eval()
     reader.save(folder)
     episodes = [make_episode(seed, size=SIZE) for seed in range(3)]
     vectors = reader.embed(np.stack([each.robot[0] for each in episodes]))

@@ -103,6 +103,10 @@ class TrainScene:
     """Images in a batch."""
     width: int = SceneConfig.width
     """Channels of the network's maps."""
+    repaint: float = 0.0
+    """Share of the images in other colours and surroundings, see `repainted`."""
+    init: Path | None = None
+    """Reader to go on from: a run, or the folder of a gallery. Layers of another shape start anew."""
     loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=0.01))
 
     def __post_init__(self) -> None:
@@ -209,9 +213,10 @@ def run_hand(job: TrainHand, command: list[str]) -> None:
 
 def run_scene(job: TrainScene, command: list[str]) -> None:
     """Train the scene reader."""
-    config = SceneConfig(image_size=preset(job.preset).vpm.image_size, width=job.width)
+    config = SceneConfig(image_size=preset(job.preset).vpm.image_size, width=job.width, in_picture=True)
     start_run(job.out, job, to_json(config), command, None)
-    train_scene(config, open_frames(job.data, config.image_size, job.tasks), job.loop, job.batch, job.out)
+    frames = open_frames(job.data, config.image_size, job.tasks)
+    train_scene(config, frames, job.loop, job.batch, job.out, job.repaint, job.init)
     finish_run(job.out)
 
 

@@ -17,7 +17,7 @@ from h2r_bench.datasets import DatasetError, EpisodeStore
 from h2r_bench.policies.h2r.files import write_manifest
 from h2r_bench.policies.h2r.same_view import in_robot_view
 from h2r_bench.policies.knn.agent import RECORD
-from h2r_bench.policies.knn.frame_encoders import NAME, FrameEncoder, SceneReader
+from h2r_bench.policies.knn.frame_encoders import NAME, FrameEncoder, SceneReader, path_vector
 from h2r_bench.policies.knn.gallery import write_gallery
 from h2r_bench.training.pack import check_sizes
 
@@ -70,6 +70,17 @@ def embed_first_frames(store: EpisodeStore, positions: Sequence[int], encoder: F
     return np.concatenate(parts)
 
 
+def foreseen(store: EpisodeStore, positions: Sequence[int], reader: SceneReader) -> Float32Array:
+    """Vectors (N, D) that a scene reader would give if it never erred: the paths that were taken."""
+    paths = []
+    for position in positions:
+        arrays = store.read_arrays(position)
+        paths.append(
+            path_vector(arrays["state"], arrays["action"][:, 6], reader.config, store.meta.image_size)
+        )
+    return np.stack(paths)
+
+
 def build_gallery(
     data: Path,
     agent: Path,
@@ -95,7 +106,10 @@ def build_gallery(
         )
     chosen, vectors = [], []
     for positions in suitable(store, tasks).values():
-        embedded = embed_first_frames(store, positions, encoder)
+        if isinstance(encoder, SceneReader) and encoder.config.in_picture:
+            embedded = foreseen(store, positions, encoder)
+        else:
+            embedded = embed_first_frames(store, positions, encoder)
         kept = spread(embedded, max(1, episodes // len(tasks)))
         chosen += [positions[index] for index in kept]
         vectors.append(embedded[kept])

@@ -308,7 +308,7 @@ def make_optimizers(parameters: list[nn.Parameter], loop: Loop) -> list[torch.op
     """One for weights of two or more axes, one for the others; each only where there are any."""
     matrices = [parameter for parameter in parameters if parameter.ndim > 1]
     others = [parameter for parameter in parameters if parameter.ndim <= 1]
-    adamw = partial(torch.optim.AdamW, weight_decay=loop.weight_decay, betas=(0.9, 0.98))
+    adamw = partial(torch.optim.AdamW, weight_decay=loop.weight_decay, betas=(0.9, 0.98), fused=True)
     muon = partial(Muon, weight_decay=loop.weight_decay)
     first = muon if loop.optimizer == "muon" else adamw
     return [

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from h2r_bench.policies.knn.frame_encoders import SceneConfig, SceneReader
+from h2r_bench.policies.h2r.same_view import moved
+from h2r_bench.policies.knn.frame_encoders import NAME, PER_MOMENT, SceneConfig, SceneReader, path_vector
 from h2r_bench.training.loop import Batch, Loop, Trainer
+from h2r_bench.training.repaint import repainted
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,9 +21,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from h2r_bench.training.frames import Frames
+    from h2r_bench.types import Float32Array
 
 FIRST = 3
 """Frames from the beginning of an episode that count as its first one: the tool has hardly moved."""
+REACH = (0.15, 0.15, 0.1, 0.15)
+"""Furthest that pictures are moved: right and down [half heights], zoom and turn [parts, rad]."""
 
 
 class SceneLoss(nn.Module):
@@ -35,31 +41,69 @@ class SceneLoss(nn.Module):
         return F.smooth_l1_loss(self.reader(frames), path, beta=0.1)
 
 
-def train_scene(config: SceneConfig, frames: Frames, loop: Loop, batch: int, out: Path) -> SceneReader:
+def train_scene(
+    config: SceneConfig,
+    frames: Frames,
+    loop: Loop,
+    batch: int,
+    out: Path,
+    repaint: float = 0.0,
+    init: Path | None = None,
+) -> SceneReader:
     """Train on first robot frames of the episodes of `frames` whose scene says what to do; write to `out`.
 
-    The robot's own path is what is foreseen, so episodes with a shifted layout serve as well.
+    The robot's own path is what is foreseen, so episodes with a shifted layout serve as well. Every picture
+    is moved a little, and its path with it; a share `repaint` is shown in other colours.
+    Training goes on from the reader in folder `init`, of which layers of another shape start anew.
     """
     torch.manual_seed(loop.seed)
     reader = SceneReader(config)
-    reader.normalizer.fit(frames.state[frames.chosen, :3])
+    if init is not None:
+        take_over(reader, init / f"{NAME}.safetensors")
     episodes = frames.episodes_with_cue("scene")
-    paths = torch.stack([path_of(reader, frames, episode) for episode in episodes])
+    paths = torch.stack([torch.from_numpy(path_of(config, frames, episode)) for episode in episodes])
 
     def draw(rng: np.random.Generator) -> Batch:
         drawn = rng.integers(len(episodes), size=batch)
         rows = frames.starts[episodes[drawn]] + rng.integers(FIRST, size=batch)
-        return torch.from_numpy(frames.robot[rows]), paths[drawn]
+        offsets = torch.from_numpy((rng.uniform(-1, 1, (batch, 4)) * REACH).astype(np.float32))
+        images = moved(torch.from_numpy(frames.robot[rows])[:, None], offsets)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        return repainted(images, repaint, generator)[:, 0], moved_paths(paths[drawn], offsets)
 
     Trainer(SceneLoss(reader), loop, out).run(draw, "scene")
     reader.save(out)
     return reader
 
 
-def path_of(reader: SceneReader, frames: Frames, episode: NDArray[np.int64]) -> Tensor:
-    """The robot's path in one episode, shape (4 moments,): normalised position and command."""
-    first, last = frames.starts[episode], frames.starts[episode + 1] - 1
-    rows = np.linspace(first, last, reader.config.moments).round().astype(int)
-    position = reader.normalizer.state(frames.state[rows])[:, :3]
-    command = torch.from_numpy(2 * frames.action[rows, 6:] - 1)
-    return torch.cat([position, command], 1).flatten()
+def take_over(reader: SceneReader, weights: Path) -> None:
+    """Start from what `weights` has of the same name and shape. Raises ValueError when that is nothing."""
+    own = reader.state_dict()
+    found = {
+        name: value
+        for name, value in load_file(weights).items()
+        if name in own and value.shape == own[name].shape
+    }
+    if not found:
+        raise ValueError(f"{weights} has no layer of this reader's shapes")
+    reader.load_state_dict(found, strict=False)
+
+
+def path_of(config: SceneConfig, frames: Frames, episode: NDArray[np.int64]) -> Float32Array:
+    """The robot's path in one episode as a vector, see `path_vector`."""
+    steps = slice(frames.starts[episode], frames.starts[episode + 1])
+    return path_vector(frames.state[steps], frames.action[steps, 6], config, config.image_size)
+
+
+def moved_paths(paths: Tensor, offsets: Tensor) -> Tensor:
+    """Path vectors (N, 5 moments) in pictures that were moved by `offsets` (N, 4), see `same_view.moved`."""
+    moments = paths.unflatten(1, (-1, PER_MOMENT))
+    right, down, zoom, turn = (each[:, None] for each in offsets.unbind(1))
+    x, y = moments[..., 0] - right, moments[..., 1] - down
+    size = (1 + zoom).square() + turn.square()
+    places = torch.stack([((1 + zoom) * x + turn * y) / size, ((1 + zoom) * y - turn * x) / size], -1)
+    # The camera looks down on the table, so what turns in the picture turns on the table about as much.
+    cosine, sine = (1 + zoom) / size.sqrt(), turn / size.sqrt()
+    across, along = moments[..., 2], moments[..., 3]
+    yaw = torch.stack([cosine * across - sine * along, sine * across + cosine * along], -1)
+    return torch.cat([places, yaw, moments[..., 4:]], -1).flatten(1)

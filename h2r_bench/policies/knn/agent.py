@@ -12,7 +12,14 @@ import numpy as np
 from h2r_bench.policies.chunking import ChunkingAgent, Due, Plan, Rows
 from h2r_bench.policies.h2r.agent import OFFSET, H2RAgent
 from h2r_bench.policies.h2r.files import WeightsDamagedError
-from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, FrameEncoder, SceneReader, Towers
+from h2r_bench.policies.knn.alignment import path_offset
+from h2r_bench.policies.knn.frame_encoders import (
+    ClipDinoFrames,
+    FrameEncoder,
+    SceneReader,
+    Towers,
+    places_of,
+)
 from h2r_bench.policies.knn.gallery import Gallery
 
 if TYPE_CHECKING:
@@ -76,19 +83,26 @@ class KNNAgent(ChunkingAgent):
     def remember(self, rows: Rows, plan: Plan) -> None:
         """Choose whom to follow where an episode begins."""
         entry = plan.memory.setdefault(_ENTRY, np.zeros(len(plan.step), np.int64))
+        offsets = plan.memory.setdefault(OFFSET, np.zeros((len(plan.step), 4), np.float32))
         begun = np.flatnonzero(plan.step == 0)
-        if len(begun):
-            vectors = self.encoder.embed(rows["image"][begun])
-            entry[begun] = [self.gallery.nearest(vector, self.votes) for vector in vectors]
+        if not len(begun):
+            return
+        for row, vector in zip(begun, self.encoder.embed(rows["image"][begun]), strict=True):
+            entry[row] = self.gallery.nearest(vector, self.votes)
+            offsets[row] = self._offset(vector, entry[row])
+
+    def _offset(self, vector: Float32Array, entry: int) -> Float32Array:
+        """By what the video of `entry` is moved for the scene that embeds as `vector`, shape (4,)."""
+        reads_paths = isinstance(self.encoder, SceneReader) and self.encoder.config.in_picture
+        if not reads_paths or not self.inner.heads[self.inner.domain].encoder.same_view:
+            return np.zeros(4, np.float32)
+        return path_offset(places_of(vector), places_of(self.gallery.vectors[entry]))
 
     def predict_chunks(self, due: Due) -> Float32Array:
         """New chunks (B, chunk, 7), as the inner agent makes them of the retrieved videos."""
         frames = self.inner.heads[self.inner.domain].encoder.frames
         clips = self.gallery.clips(due.memory[_ENTRY], due.step, frames)
-        # The gallery keeps its videos as the robot's camera would show them.
-        memory = {**due.memory, OFFSET: np.zeros((len(due.step), 4), np.float32)}
-        rows = {**due.rows, "human_clip": clips}
-        return self.inner.predict_chunks(replace(due, rows=rows, memory=memory))
+        return self.inner.predict_chunks(replace(due, rows={**due.rows, "human_clip": clips}))
 
     def imagine(self, step: int) -> UInt8Array:
         """What the inner agent imagines of the robot (H, W, 3) at `step`, see `H2RAgent.imagine`."""

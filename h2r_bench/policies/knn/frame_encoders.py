@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from h2r_bench import extras
+from h2r_bench.envs.arena import project
 from h2r_bench.policies.h2r.blocks import PointReader
 from h2r_bench.policies.h2r.config import from_json, to_json
 from h2r_bench.policies.h2r.extra import require_transformers
@@ -30,7 +31,7 @@ with extras.explained():
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from h2r_bench.types import Float32Array, UInt8Array
+    from h2r_bench.types import Float32Array, FloatArray, UInt8Array
 
 _IMAGENET_COLOURS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 """Mean and deviation of the pixels of ImageNet, for DINOv2 (Oquab et al., 2023)."""
@@ -68,29 +69,39 @@ class SceneConfig:
     """Places it looks for in each image."""
     moments: int = 8
     """Moments of the path that it foresees."""
+    in_picture: bool = False
+    """Whether the path is foreseen in the picture, as `path_vector` has it, so that the video of another
+    scene can be moved to serve here; else as normalised positions and gripper commands."""
+
+
+PER_MOMENT = 5
+"""Numbers of a moment of a path: right, down, cosine and sine of the yaw, gripper command."""
 
 
 class SceneReader(nn.Module):
     """What would be done here: the path of the tool, foreseen from the first frame.
 
-    Scenes that call for the same path are near each other, whatever the table looks like. The vector holds
-    position and gripper at evenly spaced moments, normalised, as the network foresees them.
+    Scenes that call for the same path are near each other, whatever the table looks like. The vector is what
+    `path_vector` would give for the path to come, or (see `SceneConfig.in_picture`) position and gripper at
+    evenly spaced moments, normalised.
     """
 
     def __init__(self, config: SceneConfig) -> None:
         super().__init__()
         self.config = config
-        self.normalizer = Normalizer()
-        self.reader = PointReader(config.width, config.points, 4 * config.moments)
+        if not config.in_picture:
+            self.normalizer = Normalizer()
+        per_moment = PER_MOMENT if config.in_picture else 4
+        self.reader = PointReader(config.width, config.points, per_moment * config.moments)
 
     def forward(self, frames: Tensor) -> Tensor:
-        """Frames (N, H, W, 3) uint8 to paths (N, 4 moments)."""
+        """Frames (N, H, W, 3) uint8 to paths (N, D)."""
         path: Tensor = self.reader(to_unit(frames))
         return path
 
     @torch.no_grad()
     def embed(self, images: UInt8Array) -> Float32Array:
-        """Images (N, H, W, 3) to vectors (N, 4 moments)."""
+        """Images (N, H, W, 3) to vectors (N, D)."""
         path: Float32Array = self(torch.from_numpy(np.ascontiguousarray(images))).numpy()
         return path
 
@@ -106,6 +117,40 @@ class SceneReader(nn.Module):
         model = cls(from_json(SceneConfig, json.loads((folder / f"{NAME}.json").read_text())))
         load_weights(model, folder / f"{NAME}.safetensors")
         return model.eval()
+
+
+def path_vector(
+    state: Float32Array, command: Float32Array, config: SceneConfig, image_size: tuple[int, int]
+) -> Float32Array:
+    """The path of the tool in a whole episode as one vector (5 moments,), moments evenly spaced.
+
+    Args:
+        state: (T, 10) as observed.
+        command: (T,) gripper commands 0..1.
+        config: how many moments.
+        image_size: width and height of the robot's pictures [pixels].
+
+    Returns:
+        For each moment where the tool is in the robot's picture, right and down from its middle [half
+        heights], cosine and sine of its yaw, and the command as -1..1.
+    """
+    rows = np.linspace(0, len(state) - 1, config.moments).round().astype(int)
+    places = in_half_heights(project(state[rows, :3].astype(float), image_size), image_size)
+    yaw = state[rows, 3:5]  # the first column of the rotation: the tool points down
+    columns = np.concatenate([places, yaw, 2 * command[rows, None] - 1], 1)
+    return columns.flatten().astype(np.float32)
+
+
+def in_half_heights(pixels: FloatArray, image_size: tuple[int, int]) -> FloatArray:
+    """Places (N, 2) [pixels] as right and down from the picture's middle [half heights]."""
+    places: FloatArray = (pixels - (np.array(image_size) - 1) / 2) / (image_size[1] / 2)
+    return places
+
+
+def places_of(vector: Float32Array) -> FloatArray:
+    """Where the tool is at the moments of path vector (5 moments,): (moments, 2) [half heights]."""
+    places: FloatArray = vector.reshape(-1, PER_MOMENT)[:, :2].astype(float)
+    return places
 
 
 class ClipDinoFrames:
