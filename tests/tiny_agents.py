@@ -80,10 +80,10 @@ def xskill(folder: Path) -> Path:
     return seal(folder, domains={"basic": "."})
 
 
-def knn(folder: Path, *, in_picture: bool = False) -> Path:
+def knn(folder: Path) -> Path:
     """A gallery of three synthetic episodes, and an `h2r` beside it."""
     agent = decoder_agent("vpm", folder.with_name(folder.name + "_h2r"))
-    config = SceneConfig(image_size=SIZE, width=16, points=2, moments=2, in_picture=in_picture)
+    config = SceneConfig(image_size=SIZE, width=16, points=2, moments=2)
     reader = SceneReader(config).eval()
     reader.save(folder)
     episodes = [make_episode(seed, size=SIZE) for seed in range(3)]

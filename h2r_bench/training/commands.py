@@ -213,7 +213,7 @@ def run_hand(job: TrainHand, command: list[str]) -> None:
 
 def run_scene(job: TrainScene, command: list[str]) -> None:
     """Train the scene reader."""
-    config = SceneConfig(image_size=preset(job.preset).vpm.image_size, width=job.width, in_picture=True)
+    config = SceneConfig(image_size=preset(job.preset).vpm.image_size, width=job.width)
     start_run(job.out, job, to_json(config), command, None)
     frames = open_frames(job.data, config.image_size, job.tasks)
     train_scene(config, frames, job.loop, job.batch, job.out, job.repaint, job.init)

@@ -106,7 +106,7 @@ def build_gallery(
         )
     chosen, vectors = [], []
     for positions in suitable(store, tasks).values():
-        if isinstance(encoder, SceneReader) and encoder.config.in_picture:
+        if isinstance(encoder, SceneReader):
             embedded = foreseen(store, positions, encoder)
         else:
             embedded = embed_first_frames(store, positions, encoder)

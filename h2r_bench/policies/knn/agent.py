@@ -93,8 +93,8 @@ class KNNAgent(ChunkingAgent):
 
     def _offset(self, vector: Float32Array, entry: int) -> Float32Array:
         """By what the video of `entry` is moved for the scene that embeds as `vector`, shape (4,)."""
-        reads_paths = isinstance(self.encoder, SceneReader) and self.encoder.config.in_picture
-        if not reads_paths or not self.inner.heads[self.inner.domain].encoder.same_view:
+        same_view = self.inner.heads[self.inner.domain].encoder.same_view
+        if not (same_view and isinstance(self.encoder, SceneReader)):
             return np.zeros(4, np.float32)
         return path_offset(places_of(vector), places_of(self.gallery.vectors[entry]))
 

@@ -20,7 +20,6 @@ from h2r_bench.policies.h2r.config import from_json, to_json
 from h2r_bench.policies.h2r.extra import require_transformers
 from h2r_bench.policies.h2r.files import load_weights, save_weights
 from h2r_bench.policies.h2r.image_encoder import DEVIATION, MEAN
-from h2r_bench.policies.h2r.normalizer import Normalizer
 from h2r_bench.policies.h2r.vae import to_unit
 
 with extras.explained():
@@ -69,9 +68,6 @@ class SceneConfig:
     """Places it looks for in each image."""
     moments: int = 8
     """Moments of the path that it foresees."""
-    in_picture: bool = False
-    """Whether the path is foreseen in the picture, as `path_vector` has it, so that the video of another
-    scene can be moved to serve here; else as normalised positions and gripper commands."""
 
 
 PER_MOMENT = 5
@@ -81,18 +77,15 @@ PER_MOMENT = 5
 class SceneReader(nn.Module):
     """What would be done here: the path of the tool, foreseen from the first frame.
 
-    Scenes that call for the same path are near each other, whatever the table looks like. The vector is what
-    `path_vector` would give for the path to come, or (see `SceneConfig.in_picture`) position and gripper at
-    evenly spaced moments, normalised.
+    Scenes that call for the same path are near each other, whatever the table looks like, and the video of
+    another scene can be moved to serve here. The vector is what `path_vector` would give for the path to
+    come.
     """
 
     def __init__(self, config: SceneConfig) -> None:
         super().__init__()
         self.config = config
-        if not config.in_picture:
-            self.normalizer = Normalizer()
-        per_moment = PER_MOMENT if config.in_picture else 4
-        self.reader = PointReader(config.width, config.points, per_moment * config.moments)
+        self.reader = PointReader(config.width, config.points, PER_MOMENT * config.moments)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Frames (N, H, W, 3) uint8 to paths (N, D)."""
