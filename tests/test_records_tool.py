@@ -60,6 +60,7 @@ def test_two_runs_never_write_to_one_log(
     assert "3/20" in said
 
 
+@pytest.mark.slow
 def test_records_are_written_and_the_same_command_adds_none(tool: Any, tmp_path: Path) -> None:
     command = [sys.executable, str(TOOL), "--policies", "random", "--tasks", "rotation"]
     command += ["--parts", "protocol", "--out", str(tmp_path)]
