@@ -186,6 +186,8 @@ def _model(config: VPMConfig) -> VideoPredictionModel:
     for buffer in model.buffers():  # Scales and positions; those of whole numbers count from nought.
         counts = torch.arange(buffer.numel()).view(buffer.shape)
         buffer.copy_(torch.ones_like(counts) if buffer.is_floating_point() else counts)
+    # The noise schedule is no buffer.
+    model.scheduler = type(model.scheduler).from_config(model.scheduler.config)
     return model
 
 
