@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import subprocess
 import sys
 from pathlib import Path
@@ -8,21 +7,14 @@ from typing import Any
 
 import pytest
 import tyro
+from tool_modules import load_tool
 
 from h2r_bench import train
-
-TOOL = Path(__file__).parents[1] / "tools" / "recipe.py"
 
 
 @pytest.fixture(scope="module")
 def recipe() -> Any:
-    spec = importlib.util.spec_from_file_location("recipe", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["recipe"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("recipe")
 
 
 def test_every_command_is_one_and_builds_on_earlier_ones(recipe: Any) -> None:

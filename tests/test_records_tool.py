@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
 import json
 import shlex
 import subprocess
@@ -9,22 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tool_modules import TOOLS, load_tool
 
 from h2r_bench.run import RunConfig, prepare, read_command
 
-TOOL = Path(__file__).parents[1] / "tools" / "records.py"
 PARTS = ("protocol", "video", "controls", "shifts", "hundred")
 
 
 @pytest.fixture(scope="module")
 def tool() -> Any:
-    spec = importlib.util.spec_from_file_location("records_tool", TOOL)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["records_tool"] = module
-    spec.loader.exec_module(module)
-    return module
+    return load_tool("records")
 
 
 def test_every_command_is_one(tool: Any, tmp_path: Path) -> None:
@@ -62,7 +55,7 @@ def test_two_runs_never_write_to_one_log(
 
 @pytest.mark.slow
 def test_records_are_written_and_the_same_command_adds_none(tool: Any, tmp_path: Path) -> None:
-    command = [sys.executable, str(TOOL), "--policies", "random", "--tasks", "rotation"]
+    command = [sys.executable, str(TOOLS / "records.py"), "--policies", "random", "--tasks", "rotation"]
     command += ["--parts", "protocol", "--out", str(tmp_path)]
     for _ in range(2):
         subprocess.run(command, check=True, capture_output=True)
