@@ -22,6 +22,9 @@ from h2r_bench import extras
 if __name__ == "__main__":
     extras.leave_without("torch", "diffusers", "accelerate")
 
+import torch
+from torch import Tensor
+
 from h2r_bench.datasets import EpisodeStore
 from h2r_bench.policies.h2r.config import FeatureConfig, Start, VPMConfig, to_json
 from h2r_bench.policies.h2r.encoders import Sources
@@ -217,6 +220,8 @@ class ProbeVPM:
     """What the denoising step begins from, see `FeatureConfig`: noise, or the human's frames with noise."""
     timestep: int | None = None
     """Timestep of that step, if not the last."""
+    cpu: bool = False
+    """Compute on the CPU even where there is a GPU."""
 
 
 @dataclass(frozen=True)
@@ -313,16 +318,24 @@ def run_probe(job: ProbeVPM, command: list[str]) -> None:
     if job.features.startswith("untrained"):
         vpm, _ = untrained(vpm, seeing=job.features == "untrained_seeing", seed=job.seed)
     vpm.config = replace(vpm.config, features=FeatureConfig(job.start, job.timestep))
+    device = torch.device("cuda" if torch.cuda.is_available() and not job.cpu else "cpu")
     held = {"held": open_frames(job.held, size)} if job.held else {}
     held |= {name: held_out(name, job.episodes, size) for name in job.tasks if not job.held}
     frames = open_frames(job.data, size)
-    budget: Any = {"clips": job.clips, "steps": job.steps, "seed": job.seed}
+    for each in (frames, *held.values()):
+        each.device = device
+    budget: Any = {"clips": job.clips, "steps": job.steps, "seed": job.seed, "device": device}
     if job.features == "resnet18":
         config = replace(preset("compact"), vpm=vpm.config)
         readings = probe_pictures(config, Sources(imagenet=job.imagenet), frames, held, **budget)
     else:
         shape: Any = {"length": vpm.config.frames, "same_view": vpm.config.same_view}
-        readings = probe_features(vpm.features, frames, held, **shape, **budget)
+        vpm.to(device)
+
+        def features(human: Tensor, robot: Tensor, noise: list[torch.Generator]) -> Tensor:
+            return vpm.features(human.to(device), robot.to(device), noise)
+
+        readings = probe_features(features, frames, held, **shape, **budget)
     job.out.mkdir(parents=True, exist_ok=True)
     record = {"command": shlex.join(command), **{name: asdict(each) for name, each in readings.items()}}
     (job.out / "probe.json").write_text(json.dumps(record, indent=1) + "\n")

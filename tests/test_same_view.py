@@ -135,7 +135,7 @@ def test_frames_move_each_clip_by_its_own_episode() -> None:
     episodes = [make_episode(seed, size=(32, 32)) for seed in range(3)]
     frames = frames_of(episodes)
     index = np.stack([frames.starts[:3], frames.starts[:3] + 1], 1)
-    np.testing.assert_array_equal(frames.human_clips(index, same_view=False), frames.human[index])
+    np.testing.assert_array_equal(frames.human_clips(index, same_view=False).numpy(), frames.human[index])
     clips = frames.human_clips(index, same_view=True)
     assert frames.offsets.shape == (3, 4)
     for row, episode in enumerate(episodes):
@@ -144,7 +144,7 @@ def test_frames_move_each_clip_by_its_own_episode() -> None:
         wanted = moved(human[None], apart)[0].numpy()
         whole = in_robot_view(human, human[0], torch.from_numpy(episode.robot[0].copy()))
         np.testing.assert_array_equal(whole.numpy(), wanted)
-        assert np.abs(clips[row].astype(int) - wanted).max() <= 1
+        assert np.abs(clips[row].numpy().astype(int) - wanted).max() <= 1
 
 
 # --- the agent -------------------------------------------------------------------------------------------

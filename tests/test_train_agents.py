@@ -193,6 +193,15 @@ def test_an_untrained_model_is_drawn_again_or_refused(tmp_path: Path, data: Path
         SeeingUntrainedEncoder.load(tmp_path)
 
 
+def test_the_last_digits_of_a_draw_are_the_processors() -> None:
+    from h2r_bench.policies.h2r.untrained import same_draw
+
+    values = {"conv.weight": 0.1234567, "conv.bias": -0.5}
+    assert same_draw(values, {name: value + 3e-7 for name, value in values.items()})
+    assert not same_draw(values, {**values, "conv.bias": -0.501})
+    assert not same_draw(values, {"conv.weight": 0.1234567})
+
+
 def test_the_hand_tracker(tmp_path: Path, data: Path) -> None:
     common = ("--data", data, "--preset", "tiny", "--steps", 40, "--batch", 16, "--width", 16)
     assert run("hand", *common, "--out", tmp_path / "hand") == 0

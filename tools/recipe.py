@@ -43,33 +43,36 @@ POLICY = "--batch 256 --lr 0.01 --repaint 0.4"
 JOBS = (
     Job(
         "vpm1",
-        f"vpm --stage 1 --init {{init}} --same-view --compare --clips 96 --frames 6 --lr 0.015 {VIDEO}",
-        2.7,
+        f"vpm --stage 1 --init {{init}} --same-view --compare --clips 96 --frames 6 --lr 0.012 {VIDEO}",
+        3.2,
     ),
+    Job("vpp1", f"vpp --stage 1 --vae {{init}} --clips 96 --frames 6 --lr 0.02 {VIDEO}", 3.3),
+    Job("dp", f"diffusion_policy {POLICY}", 6.0),
+    Job("skills", "xskill --videos 16 --lr 0.01", 1.6),
+    Job("human", f"decoder --encoder resnet18 {DECODER.replace('64', '32', 1)}", 4.6),
     Job(
-        "vpm2", f"vpm --stage 2 --init {{runs}}/vpm1 --clips 24 --frames 16 --lr 0.01 {VIDEO}", 0.7, ("vpm1",)
+        "vpm2",
+        f"vpm --stage 2 --init {{runs}}/vpm1 --temporal {{init}} --clips 24 --frames 16 --lr 0.01 {VIDEO}",
+        0.6,
+        ("vpm1",),
     ),
-    Job("dec", f"decoder --vpm {{runs}}/vpm2 --init {{init}} {DECODER}", 2.0, ("vpm2",), clips=24000),
+    Job("xs", f"xskill --stage 2 --init {{runs}}/skills {POLICY}", 4.3, ("skills",)),
+    Job("xsw", f"xskill --stage 2 --init {{runs}}/skills {WRITING} {POLICY}", 1.8, ("skills",)),
+    Job(
+        "vpp2", f"vpp --stage 2 --init {{runs}}/vpp1 --clips 24 --frames 16 --lr 0.01 {VIDEO}", 0.6, ("vpp1",)
+    ),
+    Job("dec", f"decoder --vpm {{runs}}/vpm2 --init {{init}} {DECODER}", 2.0, ("vpm2",), clips=12000),
+    Job("vppdec", f"decoder --encoder vpp --vpm {{runs}}/vpp2 {DECODER}", 2.0, ("vpp2",), clips=12000),
     Job(
         "decw",
         f"decoder --vpm {{runs}}/vpm2 --init {{init}}/writing {WRITING} {DECODER}",
         1.0,
         ("vpm2",),
-        clips=6000,
+        clips=4000,
     ),
-    Job("vpp1", f"vpp --stage 1 --vae {{init}} --clips 96 --frames 6 --lr 0.02 {VIDEO}", 2.2),
-    Job(
-        "vpp2", f"vpp --stage 2 --init {{runs}}/vpp1 --clips 24 --frames 16 --lr 0.01 {VIDEO}", 0.5, ("vpp1",)
-    ),
-    Job("vppdec", f"decoder --encoder vpp --vpm {{runs}}/vpp2 {DECODER}", 1.5, ("vpp2",), clips=12000),
-    Job("vppw", f"decoder --encoder vpp --vpm {{runs}}/vpp2 {WRITING} {DECODER}", 0.6, ("vpp2",), clips=3000),
-    Job("dp", f"diffusion_policy {POLICY}", 2.0),
-    Job("skills", "xskill --videos 16 --lr 0.01", 0.8),
-    Job("xs", f"xskill --stage 2 --init {{runs}}/skills {POLICY}", 2.0, ("skills",)),
-    Job("xsw", f"xskill --stage 2 --init {{runs}}/skills {WRITING} {POLICY}", 0.7, ("skills",)),
-    Job("human", f"decoder --encoder resnet18 {DECODER.replace('64', '32', 1)}", 2.0),
-    Job("seeing", f"decoder --encoder untrained_seeing --vpm {{init}} {DECODER}", 1.0, clips=8000),
-    Job("untrained", f"decoder --encoder untrained --vpm {{init}} {DECODER}", 1.0, clips=8000),
+    Job("vppw", f"decoder --encoder vpp --vpm {{runs}}/vpp2 {WRITING} {DECODER}", 1.2, ("vpp2",), clips=4000),
+    Job("seeing", f"decoder --encoder untrained_seeing --vpm {{init}} {DECODER}", 1.3, clips=8000),
+    Job("untrained", f"decoder --encoder untrained --vpm {{init}} {DECODER}", 1.3, clips=8000),
     Job("hand", "hand --batch 256 --lr 0.01 --repaint 0.4", 1.2),
     Job("blind", "decoder --encoder time --batch 256 --lr 0.012", 0.5),
     Job("scene", "scene --batch 128 --lr 0.01", 0.4),
@@ -101,7 +104,7 @@ class Recipe:
     """Folder of all runs, logs and weights."""
     init: Path = Path("h2r_bench/assets/h2r_compact")
     """Weights whose VAE is used and from which the first stage of the VPM goes on."""
-    slots: int = 5
+    slots: int = 8
     """Trainings at the same time."""
     scale: float = 1.0
     """Factor on the length of every training."""

@@ -92,12 +92,15 @@ def _decode(path: Path, start: int, count: int | None) -> UInt8Array:
         if start:
             container.seek(round(start / unit), stream=stream)
         frames: list[UInt8Array] = []
+        # One for all frames: a new one for each, with a pool of threads, takes ten times as long as this.
+        colors = av.video.reformatter.VideoReformatter()
         for frame in container.decode(stream):
             number = round((frame.pts or 0) * unit)
             if count is not None and number >= start + count:
                 break
             if number >= start:
-                frames.append(frame.to_ndarray(format="rgb24").astype(np.uint8, copy=False))
+                pixels = colors.reformat(frame, format="rgb24", threads=1).to_ndarray()
+                frames.append(pixels.astype(np.uint8, copy=False))
     return np.stack(frames) if frames else np.zeros((0, 0, 0, 3), np.uint8)
 
 

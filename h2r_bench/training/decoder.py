@@ -209,7 +209,7 @@ def look(encoder: VideoEncoder, frames: Frames, drawn: Clips) -> tuple[Tensor, T
     start = drawn.human[:, 0]
     human = drawn.human if "human_clip" in encoder.reads else drawn.human[:, :0]
     return (
-        torch.from_numpy(frames.human_clips(human, same_view=encoder.same_view)),
+        frames.human_clips(human, same_view=encoder.same_view),
         torch.from_numpy(frames.robot[robot]),
         torch.from_numpy(frames.instructions(drawn.reference)),
         torch.from_numpy(frames.steps(start)),
@@ -253,6 +253,7 @@ def train_decoder(
     if not decoder.normalizer.fitted:
         seen = frames.chosen
         decoder.normalizer.fit(np.concatenate([frames.state[seen, :3], frames.action[seen, :3]]))
+    frames.device = device_for(loop)
     loss = DecoderLoss(decoder, recipe)
     if encoder.trained_with_decoder:
         draw = _drawing_clips(encoder, decoder, frames, recipe)

@@ -105,7 +105,7 @@ def labelled(seen: Seen, frames: Frames, drawn: Clips) -> Examples:
 def _features(source: Source, frames: Frames, drawn: Clips, at: int, *, same_view: bool) -> Tensor:
     human, robot = frames.human_clips(drawn.human, same_view=same_view), frames.robot[drawn.reference]
     noise = [torch.Generator().manual_seed(at + k) for k in range(len(human))]
-    return source(torch.from_numpy(human), torch.from_numpy(robot), noise).half()
+    return source(human, torch.from_numpy(robot), noise).half().cpu()
 
 
 def new_probe(feature_shape: tuple[int, ...]) -> FrameReader:
@@ -117,16 +117,17 @@ def new_probe(feature_shape: tuple[int, ...]) -> FrameReader:
 def train_probe(
     probe: nn.Module, train: Examples, seed: int, steps: int, batch: int
 ) -> tuple[nn.Module, Tensor, Tensor]:
-    """`probe` trained on `train`; also the mean and the deviation of positions [m]."""
+    """`probe` trained on `train`, where it is; also the mean and the deviation of positions [m]."""
+    device = next(probe.parameters()).device
     mean, deviation = train.position.mean(0), train.position.std(0)
     optimizers = make_optimizers(list(probe.parameters()), Loop(lr=0.01, lr_others=2e-3))
     generator = torch.Generator().manual_seed(seed)
     for step in track(range(steps), "probe", console=Console(stderr=True)):
         rows = torch.randint(len(train.position), (batch,), generator=generator)
-        out = probe(train.seen[rows].float())
-        wanted = (train.position[rows] - mean) / deviation
+        out = probe(train.seen[rows].to(device).float())
+        wanted = ((train.position[rows] - mean) / deviation).to(device)
         loss = F.smooth_l1_loss(out[:, :3], wanted, beta=0.1)
-        loss = loss + 0.3 * F.binary_cross_entropy_with_logits(out[:, 3:], train.gripper[rows])
+        loss = loss + 0.3 * F.binary_cross_entropy_with_logits(out[:, 3:], train.gripper[rows].to(device))
         probe.zero_grad(set_to_none=True)
         loss.backward()
         for optimizer in optimizers:
@@ -140,7 +141,8 @@ def train_probe(
 def read(probe: nn.Module, mean: Tensor, deviation: Tensor, held: Examples) -> Reading:
     """How well `probe` reads `held`."""
     rows = torch.arange(len(held.position))
-    out = torch.cat([probe(held.seen[part].float()) for part in rows.split(512)])
+    device = next(probe.parameters()).device
+    out = torch.cat([probe(held.seen[part].to(device).float()).cpu() for part in rows.split(512)])
     error = 1e3 * (out[:, :3] * deviation + mean - held.position).abs()
     right = ((out[:, 3:] > 0) == (held.gripper > 0.5)).float().mean(0)
     x, y, z = error.median(0).values.tolist()
@@ -159,11 +161,12 @@ def probe_features(
     clips: int,
     steps: int,
     seed: int,
+    device: torch.device,
 ) -> dict[str, Reading]:
-    """Train a probe on features of `train` and read those of each of `held`, by name."""
+    """Train a probe on `device`, on features of `train` and read those of each of `held`, by name."""
     seen = examples(source, train, clips, length, seed, "training clips", same_view=same_view)
     torch.manual_seed(seed)
-    probe = new_probe(seen.seen[torch.arange(1)].shape[1:])
+    probe = new_probe(seen.seen[torch.arange(1)].shape[1:]).to(device)
     learnt = train_probe(probe, seen, seed, steps, BATCH)
     some = held_clips(clips)
     return {

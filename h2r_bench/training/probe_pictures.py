@@ -58,15 +58,15 @@ def probe_pictures(
     clips: int,
     steps: int,
     seed: int,
+    device: torch.device,
 ) -> dict[str, Reading]:
     """Train ResNet18 and a probe on the human's pictures of `train`; read each of `held`, by name.
 
     The clips are those that `probe_features` would draw.
     """
     encoder = ResNetEncoder.create(config, sources, seed)
-    learnt = train_probe(
-        PictureProbe(encoder).train(), _examples(train, clips, config, seed), seed, steps, BATCH
-    )
+    probe = PictureProbe(encoder).train().to(device)
+    learnt = train_probe(probe, _examples(train, clips, config, seed), seed, steps, BATCH)
     return {
         name: read(*learnt, _examples(frames, held_clips(clips), config, seed))
         for name, frames in held.items()

@@ -19,7 +19,7 @@ from h2r_bench.training.board import sheet
 from h2r_bench.training.cache import Kept
 from h2r_bench.training.focus import focus_map
 from h2r_bench.training.frames import CACHE, MAX_LAG
-from h2r_bench.training.loop import Batch, Loop, Trainer
+from h2r_bench.training.loop import Batch, Loop, Trainer, device_for
 from h2r_bench.training.repaint import repainted
 from h2r_bench.training.vae import load_vae
 from h2r_bench.types import UInt8Array
@@ -188,6 +188,7 @@ def train_vpm(
     model: VideoPredictionModel, data: Path, frames: Frames, loop: Loop, objective: Objective, out: Path
 ) -> VideoPredictionModel:
     """Train `model` on clips of `frames` and write it into `out`."""
+    frames.device = device_for(loop)
     latents = None if objective.repaint else cached_latents(model, data, frames)
     span = None if model.temporal else model.config.frames
     lag = MAX_LAG if model.config.language is None else 0
@@ -225,7 +226,7 @@ def guide_of(model: VideoPredictionModel, frames: Frames, drawn: Clips) -> Tenso
     """What `model` follows in the clips `drawn`: the human's frames, or the task's words."""
     language = model.config.language
     if language is None:
-        return torch.from_numpy(frames.human_clips(drawn.human, same_view=model.config.same_view))
+        return frames.human_clips(drawn.human, same_view=model.config.same_view)
     return guide(language, frames.instructions(drawn.reference), drawn.ahead)
 
 

@@ -1,12 +1,12 @@
 """The VPM at its initial parameters, frozen: what the decoder alone makes of it (paper, section 5.3).
 
 Only the VAE is trained, as the paper's initial parameters bring one along. All else follows from a seed, so
-what is stored is that seed, the VAE, and a hash by which another random generator would be noticed.
+what is stored is that seed, the VAE, and a few of the values, by which another random generator would be
+noticed. (Not a hash: a processor with wider vectors draws values that differ in their last digits.)
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
@@ -20,6 +20,7 @@ from h2r_bench.policies.h2r.files import WeightsDamagedError, WeightsMissingErro
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import Self
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     from h2r_bench.policies.h2r.encoders import Sources
 
 RECORD = "untrained.json"
+LAST_DIGITS = 1e-5
+"""What values may differ by from one processor to another."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ class UntrainedEncoder(VPMEncoder):
         """Write the VAE, and from what the rest follows."""
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(self.vpm.vae, folder / "vae.safetensors", dtype)
-        record = {**to_json(self.origin), "sha256": fingerprint(self.vpm)}
+        record = {**to_json(self.origin), "drawn": drawn(self.vpm)}
         (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
 
     @classmethod
@@ -97,10 +100,10 @@ class UntrainedEncoder(VPMEncoder):
         if not path.is_file():
             raise WeightsMissingError(f"no untrained model in {folder}: {RECORD} is missing")
         record = json.loads(path.read_text())
-        wanted = record.pop("sha256")
+        wanted = record.pop("drawn")
         origin = from_json(Origin, record)
         vpm = origin.model()
-        if fingerprint(vpm) != wanted:
+        if not same_draw(drawn(vpm), wanted):
             raise WeightsDamagedError(
                 f"{path}: this PyTorch draws other initial parameters from seed {origin.seed} than the "
                 "one it was made with: train the decoder anew"
@@ -115,10 +118,15 @@ class SeeingUntrainedEncoder(UntrainedEncoder):
     seeing = True
 
 
-def fingerprint(vpm: VideoPredictionModel) -> str:
-    """SHA-256 of all parameters but the VAE's."""
-    digest = hashlib.sha256()
-    for name, value in sorted(vpm.state_dict().items()):
-        if not name.startswith("vae."):
-            digest.update(name.encode() + value.contiguous().numpy().tobytes())
-    return digest.hexdigest()
+def drawn(vpm: VideoPredictionModel) -> dict[str, float]:
+    """The last value of each of the parameters that are drawn, the VAE's apart."""
+    return {
+        name: round(float(value.flatten()[-1]), 7)
+        for name, value in sorted(vpm.state_dict().items())
+        if not name.startswith("vae.") and value.is_floating_point()
+    }
+
+
+def same_draw(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Whether two draws are the same but for their last digits."""
+    return one.keys() == other.keys() and all(abs(one[name] - other[name]) < LAST_DIGITS for name in one)

@@ -16,7 +16,7 @@ from h2r_bench.policies.h2r.diffusion_policy import ActionDiffusion
 class ChunkUNetConfig:
     """Sizes of the denoiser, and how chunks are noised."""
 
-    channels: tuple[int, ...] = (48, 96, 96)
+    channels: tuple[int, ...] = (32, 64, 64)
     """Width of each level; each but the last halves the number of steps (the authors: 256, 512, 1024)."""
     kernel: int = 5
     """Steps that a convolution sees."""

@@ -23,7 +23,7 @@ class VisionConfig:
     """Width and height of the images [pixels]."""
     crop: tuple[int, int] = (116, 116)
     """Width and height of the part that is looked at: anywhere in training, the middle otherwise [pixels]."""
-    channels: tuple[int, ...] = (32, 64, 96, 128)
+    channels: tuple[int, ...] = (32, 64, 96, 96)
     """Width of each stage of two blocks (ResNet18: 64, 128, 256, 512)."""
     strides: tuple[int, ...] = (1, 2, 2, 1)
     """What each stage divides the resolution by, after the first two layers have divided it by four
