@@ -48,7 +48,18 @@ def test_jobs_wait_for_what_they_need_and_the_same_command_goes_on(
         return subprocess.Popen([sys.executable, "-c", code])
 
     monkeypatch.setattr(recipe, "start", fake)
-    monkeypatch.setattr(recipe, "pack", lambda _: None)
+    packed: list[str] = []
+    weights = {"one": "--vpm {runs}/vpm1 --decoder {runs}/dec", "other": "--policy {runs}/xs"}
+    monkeypatch.setattr(recipe, "WEIGHTS", weights)
+    real = subprocess.Popen
+
+    def popen(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
+        if "pack" not in command:
+            return real(command, **options)
+        packed.append(Path(command[-1]).name + (" late" if (tmp_path / "runs" / "xs").exists() else ""))
+        return real([sys.executable, "-c", ""])
+
+    monkeypatch.setattr(recipe.subprocess, "Popen", popen)
     settings = recipe.Recipe(
         tmp_path, runs=tmp_path / "runs", slots=2, only=("vpm1", "vpm2", "dec", "xs", "skills")
     )
@@ -57,5 +68,7 @@ def test_jobs_wait_for_what_they_need_and_the_same_command_goes_on(
     assert begun.index("vpm1") < begun.index("vpm2") < begun.index("dec")
     assert "skills" in begun
     assert "xs" not in begun
+    assert packed == ["one"]
     assert recipe.main(settings) == 0
+    assert set(packed[1:]) == {"one late", "other late"}  # nothing was written, so both are packed
     assert log.read_text().split() == [*begun, "xs"]

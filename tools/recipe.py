@@ -1,8 +1,9 @@
 """Train everything that ships, and what it is measured against: `python tools/recipe.py --data DIR`.
 
 Runs the commands of docs/training.md and docs/rivals.md side by side, as many as `--slots`, each as soon as
-what it builds on is finished; given again, it goes on where it stopped. `--scale` stretches all budgets: 1 is
-for one data centre GPU (about ten minutes with six slots), a laptop's CPU wants 10 and a night.
+what it builds on is finished, and packs the weights of each agent as soon as it has all its parts; given
+again, it goes on where it stopped. `--scale` stretches all budgets: 1 is for one data centre GPU (about ten
+minutes with eight slots), a laptop's CPU wants 10 and a night.
 """
 
 from __future__ import annotations
@@ -146,16 +147,18 @@ def start(job: Job, recipe: Recipe) -> subprocess.Popen[bytes]:
         return subprocess.Popen(command, stdout=log, stderr=log, env=environment)
 
 
-def pack(recipe: Recipe) -> None:
-    """Bring together the weights of agents all of whose runs are finished."""
+def pack(recipe: Recipe, packing: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Bring together the weights of agents all of whose runs are finished, each beside the trainings.
+
+    `packing`: what was begun; new ones are added.
+    """
     for name, parts in WEIGHTS.items():
         words = parts.format(runs=recipe.runs).split()
         out = recipe.runs / "weights" / name
         complete = all(finished(Path(word)) for word in words if not word.startswith("--"))
-        if complete and not (out / "manifest.json").exists():
-            subprocess.run(
-                [sys.executable, "-m", "h2r_bench.train", "pack", *words, "--out", str(out)], check=False
-            )
+        if complete and name not in packing and not (out / "manifest.json").exists():
+            command = [sys.executable, "-m", "h2r_bench.train", "pack", *words, "--out", str(out)]
+            packing[name] = subprocess.Popen(command)
 
 
 def main(recipe: Recipe) -> int:
@@ -166,6 +169,7 @@ def main(recipe: Recipe) -> int:
     waiting = [job for job in wanted if not finished(recipe.runs / job.name)]
     running: dict[str, subprocess.Popen[bytes]] = {}
     failed: set[str] = set()
+    packing: dict[str, subprocess.Popen[bytes]] = {}
     while waiting or running:
         for job in list(waiting):
             ready = all(finished(recipe.runs / need) for need in job.needs)
@@ -183,13 +187,16 @@ def main(recipe: Recipe) -> int:
                 print(f"{time.monotonic() - began:6.0f} s  {name} {'done' if ok else 'FAILED'}", flush=True)
                 if not ok:
                     failed.add(name)
+                pack(recipe, packing)
         if recipe.seconds is not None and time.monotonic() - began > recipe.seconds:
             for process in running.values():
                 process.send_signal(signal.SIGTERM)
             print("stopped: the same command goes on", flush=True)
             break
         time.sleep(0.3)
-    pack(recipe)
+    pack(recipe, packing)
+    for process in packing.values():
+        process.wait()
     return len(failed)
 
 
