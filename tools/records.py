@@ -47,20 +47,22 @@ class Records:
     """Print the commands and run nothing."""
 
 
+SEEN = tuple(BASIC.columns)
+CELLS = tuple(task for half in HALVES for task in half.columns)
+RUNS: dict[Part, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "protocol": (CELLS, ("--trials 20",)),
+    "video": (SEEN, ("--trials 20 --cue video",)),
+    "controls": (SEEN, tuple(f"--trials 20 --cue video --demo {demo}" for demo in CONTROLS)),
+    "shifts": (SEEN, tuple(f"--trials 20 --shift {shift}" for shift in SHIFTS_CM)),
+    "hundred": (CELLS, ("--trials 100",)),
+}
+"""Tasks and further options of the runs of a part: each option with each task."""
+
+
 def runs_of(part: Part) -> list[tuple[str, str]]:
     """Task and further options of each run of a part."""
-    cells = [task for half in HALVES for task in half.columns]
-    if part == "protocol":
-        return [(task, "--trials 20") for task in cells]
-    if part == "hundred":
-        return [(task, "--trials 100") for task in cells]
-    if part == "video":
-        return [(task, "--trials 20 --cue video") for task in BASIC.columns]
-    if part == "controls":
-        return [
-            (task, f"--trials 20 --cue video --demo {demo}") for demo in CONTROLS for task in BASIC.columns
-        ]
-    return [(task, f"--trials 20 --shift {shift}") for shift in SHIFTS_CM for task in BASIC.columns]
+    tasks, options = RUNS[part]
+    return [(task, option) for option in options for task in tasks]
 
 
 def commands_of(records: Records) -> list[str]:
