@@ -8,7 +8,8 @@ from episodes import make_dataset
 
 from h2r_bench import train
 from h2r_bench.datasets import DatasetError, EpisodeStore
-from h2r_bench.training.frames import load_frames
+from h2r_bench.datasets.lock import hold
+from h2r_bench.training.frames import frames_folder, load_frames
 from h2r_bench.training.prepare import decode, decode_raw
 
 if TYPE_CHECKING:
@@ -27,6 +28,12 @@ def test_raw_frames_are_those_of_the_videos(tmp_path: Path, monkeypatch: pytest.
     np.testing.assert_array_equal(picked[0, 0], picked[1, 1])
     assert decode_raw(store.root, workers=2).is_dir()
     assert not list(store.root.rglob("*.part.npy"))
+
+
+def test_one_process_decodes_at_a_time(tmp_path: Path) -> None:
+    store = make_dataset(tmp_path / "data")
+    with hold(frames_folder(store.root, len(store))), pytest.raises(DatasetError, match="another process"):
+        decode_raw(store.root, workers=1)
 
 
 def test_two_processes_give_the_jpegs_of_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from h2r_bench.datasets import EpisodeStore
+from h2r_bench.datasets.lock import hold
 from h2r_bench.training.frames import VIDEOS, compress, frames_folder, raw_path
 
 if TYPE_CHECKING:
@@ -45,11 +46,17 @@ def decode_raw(data: Path, workers: int) -> Path:
     """Keep all frames of dataset `data` uncompressed; returns the folder they are in.
 
     A random frame then costs a copy instead of a decoded JPEG, and all processes on a machine share one page
-    cache. At 128x128 a million frames fill 49 GB. Raises DatasetError.
+    cache. At 128x128 a million frames fill 49 GB. Raises DatasetError, also while another process decodes.
     """
     store = EpisodeStore.open(data)
     folder = frames_folder(data, len(store))
-    folder.mkdir(parents=True, exist_ok=True)
+    with hold(folder):
+        _decode_missing(data, store, folder, workers)
+    return folder
+
+
+def _decode_missing(data: Path, store: EpisodeStore, folder: Path, workers: int) -> None:
+    """The videos that are not in `folder` yet."""
     width, height = store.meta.image_size
     missing = [name for name in VIDEOS if not raw_path(folder, name).exists()]
     for name in missing:
@@ -68,7 +75,6 @@ def decode_raw(data: Path, workers: int) -> Path:
             pass
     for name in missing:
         _part(folder, name).replace(raw_path(folder, name))
-    return folder
 
 
 def _decode(data: Path, name: str, position: int, start: int) -> None:
