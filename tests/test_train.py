@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,7 +104,7 @@ def test_a_second_stage_goes_on_from_earlier_temporal_layers_and_a_first_leaves_
     assert not any("motion_modules" in name for name in load_file(four / "st_unet.safetensors"))
 
 
-@pytest.mark.parametrize("checkpoint", ["last", "swap"])
+@pytest.mark.parametrize("checkpoint", ["last", "swap", "signal"])
 def test_resuming_gives_the_weights_of_an_uninterrupted_run(
     tmp_path: Path, data: Path, monkeypatch: pytest.MonkeyPatch, checkpoint: str
 ) -> None:
@@ -125,6 +127,10 @@ def test_resuming_gives_the_weights_of_an_uninterrupted_run(
     advance = Trainer._advance
 
     def interrupted(self: Trainer, batch: tuple[torch.Tensor, ...]) -> float:
+        if checkpoint == "signal":
+            if self.step == 2:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return advance(self, batch)
         if self.step == 3:
             self.save()
         if self.step == 4:
@@ -133,6 +139,9 @@ def test_resuming_gives_the_weights_of_an_uninterrupted_run(
 
     monkeypatch.setattr(Trainer, "_advance", interrupted)
     assert run(*command("parts")) == 130
+    if checkpoint == "signal":
+        progress = json.loads((tmp_path / "parts" / "checkpoint" / "progress.json").read_text())
+        assert progress["step"] == 3
     monkeypatch.setattr(Trainer, "_advance", advance)
     if checkpoint == "swap":
         (tmp_path / "parts" / "checkpoint").rename(tmp_path / "parts" / "checkpoint.old")

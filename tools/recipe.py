@@ -191,6 +191,8 @@ def main(recipe: Recipe) -> int:
         if recipe.seconds is not None and time.monotonic() - began > recipe.seconds:
             for process in running.values():
                 process.send_signal(signal.SIGTERM)
+            for process in running.values():
+                process.wait()  # each writes a checkpoint first
             print("stopped: the same command goes on", flush=True)
             break
         time.sleep(0.3)

@@ -32,6 +32,7 @@ from torch import Tensor, nn
 from h2r_bench import extras
 from h2r_bench.datasets.lock import hold
 from h2r_bench.training.board import Board
+from h2r_bench.training.interrupt import Interrupt
 from h2r_bench.training.muon import Muon
 from h2r_bench.types import UInt8Array
 
@@ -120,14 +121,15 @@ class Trainer:
     def run(self, draw: Draw, title: str, sample: Sample | None = None) -> None:
         """Step until the budget is spent. The next batch is drawn while a step computes.
 
-        Raises DatasetError while another process trains in the same folder.
+        Raises DatasetError while another process trains in the same folder. Ctrl-C and SIGTERM end it after
+        the step, with a checkpoint, as KeyboardInterrupt.
         """
         self._resume()
         self._prepare()
-        with hold(self.out) if self.main else nullcontext():
-            self._run(draw, title, sample)
+        with hold(self.out) if self.main else nullcontext(), Interrupt() as interrupt:
+            self._run(draw, title, sample, interrupt)
 
-    def _run(self, draw: Draw, title: str, sample: Sample | None) -> None:
+    def _run(self, draw: Draw, title: str, sample: Sample | None, interrupt: Interrupt) -> None:
         self.loss.train()
         board = Board(self.out, self.main)
         before, saved = time.monotonic() - self.seconds, self.seconds
@@ -144,6 +146,10 @@ class Trainer:
                 log.write(json.dumps(record) + "\n")
                 board.scalars(self.step, loss=loss, lr=self._lr)
                 bar.update(job, completed=self.fraction(), loss=f"step {self.step}  loss {smooth:.4f}")
+                if interrupt.asked:
+                    log.flush()
+                    self.save()
+                    raise KeyboardInterrupt
                 if self.seconds - saved > 60 * self.loop.checkpoint_minutes:
                     log.flush()
                     self.save()
