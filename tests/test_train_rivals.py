@@ -81,6 +81,20 @@ def test_diffusion_policy(tmp_path: Path, data: Path) -> None:
     assert record["config"]["sizes"]["language"]["kind"] == "minilm"
     assert run("pack", "--policy", *runs, "--out", tmp_path / "packed", "--execute", 2) == 0
     check_packed(tmp_path / "packed", "diffusion_policy", runs)
+    still = ("--lr", 1e-9, "--lr-others", 1e-9, "--weight-decay", 0)
+    goes_on(runs[0], tmp_path / "again", (*common, *still, "--tasks", TASKS[0], "--init", runs[0]))
+    packed = tmp_path / "packed" / "writing"
+    goes_on(packed, tmp_path / "writing", (*common, *still, "--tasks", TASKS[1], "--init", packed))
+
+
+def goes_on(first: Path, again: Path, command: tuple[object, ...]) -> None:
+    """Check that `command`, which trains next to nothing, goes on from `first`, and says so."""
+    assert run(*command, "--out", again) == 0
+    name = next(path.name for path in again.glob("*.safetensors") if path.name != "skills.safetensors")
+    one, other = (load_file(folder / name) for folder in (first, again))
+    assert all(torch.allclose(value.float(), other[key], atol=1e-3) for key, value in one.items())
+    (earlier,) = json.loads((again / "run.json").read_text())["initial"]
+    assert earlier["steps"] == 2
 
 
 def test_xskill(tmp_path: Path, data: Path) -> None:
@@ -96,6 +110,14 @@ def test_xskill(tmp_path: Path, data: Path) -> None:
     check_packed(tmp_path / "packed", "xskill", runs)
     one, other = (load_file(folder / "skills.safetensors") for folder in (tmp_path / "skills", runs[0]))
     assert all(torch.equal(value, other[key]) for key, value in one.items())
+    still = ("--lr", 1e-9, "--lr-others", 1e-9, "--weight-decay", 0)
+    goes_on(
+        runs[0], tmp_path / "again", (*second, *still, "--tasks", TASKS[0], "--policy", tmp_path / "packed")
+    )
+    more = ("xskill", *common, *skills, *still, "--init", tmp_path / "skills", "--out", tmp_path / "more")
+    assert run(*more) == 0
+    assert len(json.loads((tmp_path / "more" / "run.json").read_text())["initial"]) == 1
+    assert run("xskill", *common, "--policy", runs[0], "--out", tmp_path / "wrong") == 2
 
 
 def test_human_and_robot_videos_are_not_paired(
@@ -113,7 +135,9 @@ def test_human_and_robot_videos_are_not_paired(
             drawn.append((first // STEPS, second // STEPS))
 
     monkeypatch.setattr(Trainer, "run", look)
-    train_skills(TINY_XSKILL.skills, frames, Loop(steps=1), SkillRecipe(videos=1, moments=5), tmp_path)
+    train_skills(
+        SkillEncoder(TINY_XSKILL.skills), frames, Loop(steps=1), SkillRecipe(videos=1, moments=5), tmp_path
+    )
     same = sum(human == robot for human, robot in drawn)
     assert 4 <= same <= 32
     assert len(set(drawn)) > 8

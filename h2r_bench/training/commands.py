@@ -25,7 +25,7 @@ from h2r_bench.training.knn import build_gallery
 from h2r_bench.training.loop import Loop
 from h2r_bench.training.pack import pack, pack_hand, pack_ruler
 from h2r_bench.training.pack_policies import pack_policies
-from h2r_bench.training.record import decoder_runs, finish_run, start_run
+from h2r_bench.training.record import earlier_runs, finish_run, start_run
 from h2r_bench.training.scene import train_scene
 
 EncoderName = Literal["vpm", "vpp", "untrained", "untrained_seeing", "resnet18", "time"]
@@ -194,7 +194,7 @@ def run_decoder(job: TrainDecoder, command: list[str]) -> None:
     sizes = preset(job.preset)
     encoder = find_encoder(job.encoder).create(sizes, Sources(job.vpm, job.imagenet), job.loop.seed)
     config = fitted_config(sizes.decoder, encoder)
-    initial = decoder_runs(job.init, job.tasks) if job.init else []
+    initial = earlier_runs(job.init, job.tasks) if job.init else []
     decoder = first_decoder(config, job.init, job.loop.seed)
     start_run(job.out, job, to_json(config), command, job.vpm, initial)
     frames = open_frames(job.data, encoder.image_size, job.tasks)

@@ -11,7 +11,7 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
 from h2r_bench.policies.language import sentence_encoder
-from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyConfig, DiffusionPolicyModel
+from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyModel
 from h2r_bench.training.loop import Batch, Loop, Trainer
 from h2r_bench.training.repaint import repainted
 
@@ -52,11 +52,10 @@ class DiffusionPolicyLoss(nn.Module):
 
 
 def train_diffusion_policy(
-    config: DiffusionPolicyConfig, frames: Frames, loop: Loop, recipe: PolicyRecipe, out: Path
+    model: DiffusionPolicyModel, frames: Frames, loop: Loop, recipe: PolicyRecipe, out: Path
 ) -> DiffusionPolicyModel:
-    """Train on the chosen moments of `frames` and write the model into `out`."""
-    torch.manual_seed(loop.seed)
-    model = DiffusionPolicyModel(config)
+    """Train `model` on the chosen moments of `frames` and write it into `out`."""
+    config = model.config
     fit(model.normalizer, frames)
     sentences = sentence_encoder(config.language)
 
@@ -72,7 +71,9 @@ def train_diffusion_policy(
 
 
 def fit(normalizer: Normalizer, frames: Frames) -> None:
-    """Take the range of positions from the chosen frames."""
+    """Take the range of positions from the chosen frames, unless there is one."""
+    if normalizer.fitted:
+        return
     seen = frames.chosen
     normalizer.fit(np.concatenate([frames.state[seen, :3], frames.action[seen, :3]]))
 

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
+import torch
 import tyro
 
 from h2r_bench.policies.h2r.config import to_json
 from h2r_bench.policies.rivals import diffusion_policy, xskill
+from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyModel
 from h2r_bench.policies.rivals.skill_encoder import SkillConfig, SkillEncoder
-from h2r_bench.policies.rivals.xskill import XSkillConfig
+from h2r_bench.policies.rivals.stored import Stored
+from h2r_bench.policies.rivals.xskill import XSkillConfig, XSkillModel
 from h2r_bench.training.diffusion_policy import PolicyRecipe, train_diffusion_policy
 from h2r_bench.training.inputs import BASIC, domain_of, open_frames, preset_of
 from h2r_bench.training.loop import Loop
-from h2r_bench.training.record import finish_run, start_run
+from h2r_bench.training.record import earlier_runs, finish_run, history, start_run
 from h2r_bench.training.xskill import SkillRecipe, train_skills, train_xskill
+
+M = TypeVar("M", bound=Stored)
 
 
 @dataclass(frozen=True)
@@ -31,6 +36,9 @@ class TrainDiffusionPolicy:
     """Tasks whose episodes are learnt from, all of one training domain."""
     preset: str = "compact"
     """Sizes of the model."""
+    init: Path | None = None
+    """Policy to go on from: a run, or the folder of a domain in an agent's weights. Its normalisation
+    stays."""
     words: str | None = None
     """Local folder or hub id of the sentence encoder, if not the preset's own."""
     recipe: tyro.conf.OmitArgPrefixes[PolicyRecipe] = field(default_factory=PolicyRecipe)
@@ -51,7 +59,9 @@ class TrainXSkill:
     stage: Literal[1, 2] = 1
     """Stage 1 learns from all videos of `--tasks`, stage 2 starts from `--init`."""
     init: Path | None = None
-    """Run of stage 1 (stage 2)."""
+    """Stage 2: the skills, a run of stage 1. Stage 1: such a run to go on from."""
+    policy: Path | None = None
+    """Stage 2: alignment and policy to go on from, a run or the folder of a domain in an agent's weights."""
     tasks: tuple[str, ...] | None = None
     """Tasks whose episodes are learnt from: by default all in stage 1, the seen basic tasks in stage 2, where
     they have to be of one training domain."""
@@ -63,8 +73,10 @@ class TrainXSkill:
 
     def __post_init__(self) -> None:
         self.loop.check()
-        if (self.stage == 2) != (self.init is not None):
-            raise ValueError("xskill --stage 2 needs --init, the folder of stage 1; stage 1 takes none")
+        if self.stage == 2 and self.init is None:
+            raise ValueError("xskill --stage 2 needs --init, the folder of stage 1")
+        if self.stage == 1 and self.policy is not None:
+            raise ValueError("xskill --policy is for stage 2")
 
 
 def run_diffusion_policy(job: TrainDiffusionPolicy, command: list[str]) -> None:
@@ -72,32 +84,53 @@ def run_diffusion_policy(job: TrainDiffusionPolicy, command: list[str]) -> None:
     domain_of(job.tasks)
     config = preset_of(diffusion_policy.PRESETS, job.preset)
     config = replace(config, language=replace(config.language, source=job.words or config.language.source))
-    start_run(job.out, job, to_json(config), command, None)
+    model = first_model(DiffusionPolicyModel, config, job.init, job.loop.seed)
+    initial = earlier_runs(job.init, job.tasks) if job.init else []
+    start_run(job.out, job, to_json(config), command, None, initial)
     frames = open_frames(job.data, config.vision.image_size, job.tasks)
-    train_diffusion_policy(config, frames, job.loop, job.recipe, job.out)
+    train_diffusion_policy(model, frames, job.loop, job.recipe, job.out)
     finish_run(job.out)
 
 
 def run_xskill(job: TrainXSkill, command: list[str]) -> None:
     """Train one stage of XSkill."""
     sizes = preset_of(xskill.PRESETS, job.preset)
-    if job.init is None:
+    if job.stage == 1:
         _run_skills(job, sizes.skills, command)
     else:
+        assert job.init is not None
         _run_alignment(replace(job, tasks=job.tasks or BASIC), sizes.policy, job.init, command)
     finish_run(job.out)
 
 
 def _run_skills(job: TrainXSkill, config: SkillConfig, command: list[str]) -> None:
-    start_run(job.out, job, to_json(config), command, None)
+    encoder = first_model(SkillEncoder, config, job.init, job.loop.seed)
+    start_run(job.out, job, to_json(config), command, None, history(job.init) if job.init else [])
     frames = open_frames(job.data, config.image_size, job.tasks or ())
-    train_skills(config, frames, job.loop, job.skills, job.out)
+    train_skills(encoder, frames, job.loop, job.skills, job.out)
 
 
 def _run_alignment(job: TrainXSkill, config: XSkillConfig, init: Path, command: list[str]) -> None:
-    domain_of(job.tasks or ())
+    tasks = job.tasks or ()
+    domain_of(tasks)
     encoder = SkillEncoder.load(init)
     config = replace(config, skill_width=encoder.config.width)
-    start_run(job.out, job, to_json(config), command, init)
-    frames = open_frames(job.data, config.vision.image_size, job.tasks or ())
-    train_xskill(config, encoder, frames, job.loop, job.recipe, job.out)
+    model = first_model(XSkillModel, config, job.policy, job.loop.seed)
+    initial = earlier_runs(job.policy, tasks) if job.policy else []
+    start_run(job.out, job, to_json(config), command, init, initial)
+    frames = open_frames(job.data, config.vision.image_size, tasks)
+    train_xskill(model, encoder, frames, job.loop, job.recipe, job.out)
+
+
+def first_model(kind: type[M], config: Any, init: Path | None, seed: int) -> M:
+    """A new `kind` of sizes `config`, or the one in folder `init`.
+
+    Raises ValueError when that one has other sizes.
+    """
+    torch.manual_seed(seed)
+    if init is None:
+        return kind(config)
+    model = kind.load(init)
+    if model.config != config:
+        raise ValueError(f"{init} holds a model of other sizes than the one to be trained")
+    return model.train()

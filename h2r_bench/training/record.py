@@ -36,7 +36,7 @@ def start_run(
 ) -> None:
     """Write `run.json`: the resolved config, the command, the data, and the runs this one builds on.
 
-    `initial`: runs of the same part, oldest first, from whose weights it goes on, see `decoder_runs`.
+    `initial`: runs of the same part, oldest first, from whose weights it goes on, see `earlier_runs`.
 
     Raises DatasetError when `out` holds a run of other settings.
     """
@@ -73,10 +73,10 @@ def _progress(out: Path) -> dict[str, Any]:
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
-    """The runs behind the weights in `folder`, oldest first; of packed weights those behind their VPM."""
+    """The runs behind the weights in `folder`, oldest first; of packed weights those behind what acts."""
     if (folder / MANIFEST).is_file():
         packed: list[dict[str, Any]] = json.loads((folder / MANIFEST).read_text())["runs"]
-        return [run for run in packed if "encoder" not in run["config"]]
+        return [run for run in packed if not _acts(run)]
     if not (folder / RUN).is_file():
         raise DatasetError(f"{folder} is not the folder of a training run: {RUN} is missing")
     record = json.loads((folder / RUN).read_text())
@@ -84,24 +84,25 @@ def history(folder: Path) -> list[dict[str, Any]]:
     return [*earlier, record]
 
 
-def decoder_runs(folder: Path, tasks: Sequence[str]) -> list[dict[str, Any]]:
-    """The run of the decoder in `folder`: a run's own, or one (of `tasks`) in an agent's packed weights.
+def earlier_runs(folder: Path, tasks: Sequence[str]) -> list[dict[str, Any]]:
+    """The run of what acts in `folder`: a run's own, or one (of `tasks`) in an agent's packed weights.
 
     Raises DatasetError where there is none.
     """
     for place in (folder, folder.parent):
         if (place / MANIFEST).is_file():
             packed = json.loads((place / MANIFEST).read_text())["runs"]
-            found = [
-                run
-                for run in packed
-                if run["config"].get("tasks") == list(tasks) and "encoder" in run["config"]
-            ]
+            found = [run for run in packed if run["config"].get("tasks") == list(tasks) and _acts(run)]
             if found:
                 return found
     if not (folder / RUN).is_file():
-        raise DatasetError(f"{folder} has no decoder for {', '.join(tasks)}")
+        raise DatasetError(f"{folder} has nothing that acts for {', '.join(tasks)}")
     return finished(folder)[-1:]
+
+
+def _acts(run: dict[str, Any]) -> bool:
+    """Whether a run made a decoder or a policy, not what these build on."""
+    return "recipe" in run["config"] and run["config"].get("stage", 2) == 2
 
 
 def unfolded(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

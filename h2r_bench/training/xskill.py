@@ -10,8 +10,8 @@ import torch
 from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 
-from h2r_bench.policies.rivals.skill_encoder import SkillConfig, SkillEncoder
-from h2r_bench.policies.rivals.xskill import XSkillConfig, XSkillModel, padded, sequence_starts
+from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
+from h2r_bench.policies.rivals.xskill import XSkillModel, padded, sequence_starts
 from h2r_bench.training.cache import filled
 from h2r_bench.training.diffusion_policy import PolicyRecipe, fit, labels
 from h2r_bench.training.loop import Batch, Draw, Loop, Trainer, device_for
@@ -68,11 +68,10 @@ def draw_videos(frames: Frames, rng: np.random.Generator, count: int, moments: i
 
 
 def train_skills(
-    config: SkillConfig, frames: Frames, loop: Loop, recipe: SkillRecipe, out: Path
+    encoder: SkillEncoder, frames: Frames, loop: Loop, recipe: SkillRecipe, out: Path
 ) -> SkillEncoder:
-    """Train the skill encoder on all episodes of `frames`, unpaired, and write it into `out`."""
-    torch.manual_seed(loop.seed)
-    encoder = SkillEncoder(config)
+    """Train `encoder` on all episodes of `frames`, unpaired, and write it into `out`."""
+    config = encoder.config
 
     def draw(rng: np.random.Generator) -> Batch:
         human, robot = (
@@ -112,16 +111,14 @@ class XSkillLoss(nn.Module):
 
 
 def train_xskill(
-    config: XSkillConfig,
+    model: XSkillModel,
     encoder: SkillEncoder,
     frames: Frames,
     loop: Loop,
     recipe: PolicyRecipe,
     out: Path,
 ) -> XSkillModel:
-    """Train alignment and policy on the robot's side of the chosen episodes; write them, and `encoder`."""
-    torch.manual_seed(loop.seed)
-    model = XSkillModel(config)
+    """Train `model` on the robot's side of the chosen episodes; write it, and `encoder`."""
     fit(model.normalizer, frames)
     skills = robot_skills(encoder.to(device_for(loop)), frames, out)
     encoder.to("cpu")
