@@ -10,17 +10,18 @@ from typing import Literal
 
 import tyro
 
+from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.agent import H2RAgent
 from h2r_bench.policies.h2r.config import to_json
 from h2r_bench.policies.h2r.encoder_names import find_encoder
 from h2r_bench.policies.h2r.encoders import Sources
 from h2r_bench.policies.hand_tracker import HandConfig
 from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, SceneConfig, SceneReader, Towers
-from h2r_bench.training.decoder import Recipe, first_decoder, fitted_config, train_decoder
+from h2r_bench.training.decoder import Recipe, fitted_config, train_decoder
 from h2r_bench.training.errors import errors_of, open_head
 from h2r_bench.training.hand import train_hand
 from h2r_bench.training.held_out import held_out
-from h2r_bench.training.inputs import BASIC, domain_of, open_frames, preset
+from h2r_bench.training.inputs import BASIC, domain_of, first_model, open_frames, preset
 from h2r_bench.training.knn import build_gallery
 from h2r_bench.training.loop import Loop
 from h2r_bench.training.pack import pack, pack_hand, pack_ruler
@@ -195,7 +196,7 @@ def run_decoder(job: TrainDecoder, command: list[str]) -> None:
     encoder = find_encoder(job.encoder).create(sizes, Sources(job.vpm, job.imagenet), job.loop.seed)
     config = fitted_config(sizes.decoder, encoder)
     initial = earlier_runs(job.init, job.tasks) if job.init else []
-    decoder = first_decoder(config, job.init, job.loop.seed)
+    decoder = first_model(ActionDecoder, config, job.init, job.loop.seed)
     start_run(job.out, job, to_json(config), command, job.vpm, initial)
     frames = open_frames(job.data, encoder.image_size, job.tasks)
     train_decoder(decoder, encoder, frames, job.loop, job.recipe, job.out)

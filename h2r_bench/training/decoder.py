@@ -229,20 +229,6 @@ def fitted_config(config: DecoderConfig, encoder: VideoEncoder) -> DecoderConfig
     return replace(config, feature_shape=encoder.feature_shape, frames=frames)
 
 
-def first_decoder(config: DecoderConfig, init: Path | None, seed: int) -> ActionDecoder:
-    """A new decoder of sizes `config`, or the one in folder `init`.
-
-    Raises ValueError when that one has other sizes.
-    """
-    torch.manual_seed(seed)
-    if init is None:
-        return ActionDecoder(config)
-    decoder = ActionDecoder.load(init)
-    if decoder.config != config:
-        raise ValueError(f"the decoder in {init} has other sizes than the one to be trained")
-    return decoder
-
-
 def train_decoder(
     decoder: ActionDecoder, encoder: VideoEncoder, frames: Frames, loop: Loop, recipe: Recipe, out: Path
 ) -> ActionDecoder:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+import torch
 from rich.console import Console
 from rich.progress import Progress
 
@@ -15,7 +16,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from h2r_bench.policies.h2r.action_decoder import ActionDecoder
+    from h2r_bench.policies.rivals.stored import Stored
+
 P = TypeVar("P")
+M = TypeVar("M", bound="ActionDecoder | Stored")
 
 BASIC = ("push_pull", "pick_place", "rotation")
 """The seen basic tasks: all that the paper's action decoder is trained on."""
@@ -58,3 +63,17 @@ def domain_of(tasks: Sequence[str]) -> str:
             f"--tasks of one training domain make a decoder; these are of {' and '.join(domains) or 'none'}"
         )
     return domains[0]
+
+
+def first_model(kind: type[M], config: Any, init: Path | None, seed: int) -> M:
+    """A new `kind` of sizes `config`, or the one in folder `init`.
+
+    Raises ValueError when that one has other sizes.
+    """
+    torch.manual_seed(seed)
+    if init is None:
+        return kind(config)
+    model = cast("M", kind.load(init))
+    if model.config != config:
+        raise ValueError(f"{init} holds a model that has other sizes than the one to be trained")
+    return model

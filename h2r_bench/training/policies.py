@@ -4,24 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal
 
-import torch
 import tyro
 
 from h2r_bench.policies.h2r.config import to_json
 from h2r_bench.policies.rivals import diffusion_policy, xskill
 from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyModel
 from h2r_bench.policies.rivals.skill_encoder import SkillConfig, SkillEncoder
-from h2r_bench.policies.rivals.stored import Stored
 from h2r_bench.policies.rivals.xskill import XSkillConfig, XSkillModel
 from h2r_bench.training.diffusion_policy import PolicyRecipe, train_diffusion_policy
-from h2r_bench.training.inputs import BASIC, domain_of, open_frames, preset_of
+from h2r_bench.training.inputs import BASIC, domain_of, first_model, open_frames, preset_of
 from h2r_bench.training.loop import Loop
 from h2r_bench.training.record import earlier_runs, finish_run, history, start_run
 from h2r_bench.training.xskill import SkillRecipe, train_skills, train_xskill
-
-M = TypeVar("M", bound=Stored)
 
 
 @dataclass(frozen=True)
@@ -120,17 +116,3 @@ def _run_alignment(job: TrainXSkill, config: XSkillConfig, init: Path, command: 
     start_run(job.out, job, to_json(config), command, init, initial)
     frames = open_frames(job.data, config.vision.image_size, tasks)
     train_xskill(model, encoder, frames, job.loop, job.recipe, job.out)
-
-
-def first_model(kind: type[M], config: Any, init: Path | None, seed: int) -> M:
-    """A new `kind` of sizes `config`, or the one in folder `init`.
-
-    Raises ValueError when that one has other sizes.
-    """
-    torch.manual_seed(seed)
-    if init is None:
-        return kind(config)
-    model = kind.load(init)
-    if model.config != config:
-        raise ValueError(f"{init} holds a model of other sizes than the one to be trained")
-    return model.train()

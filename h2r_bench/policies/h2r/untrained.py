@@ -100,7 +100,8 @@ class UntrainedEncoder(VPMEncoder):
         if not path.is_file():
             raise WeightsMissingError(f"no untrained model in {folder}: {RECORD} is missing")
         record = json.loads(path.read_text())
-        wanted = record.pop("drawn")
+        record.pop("sha256", None)  # what earlier versions compared
+        wanted = record.pop("drawn", {})
         origin = from_json(Origin, record)
         vpm = origin.model()
         if not same_draw(drawn(vpm), wanted):
