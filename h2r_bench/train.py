@@ -22,8 +22,9 @@ from h2r_bench import extras
 if __name__ == "__main__":
     extras.leave_without("torch", "diffusers", "accelerate")
 
-import torch
-from torch import Tensor
+with extras.explained():
+    import torch
+    from torch import Tensor
 
 from h2r_bench.datasets import EpisodeStore
 from h2r_bench.policies.h2r.config import FeatureConfig, Start, VPMConfig, to_json
