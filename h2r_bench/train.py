@@ -63,6 +63,7 @@ from h2r_bench.training.vpm import (
     first_stage,
     first_stage_again,
     first_stage_pretrained,
+    first_stage_told,
     second_stage,
     train_vpm,
 )
@@ -137,6 +138,19 @@ class TrainVPM:
     told: ClassVar[bool] = False
     """Whether the model is told the task in words; else it is shown a human."""
 
+    @property
+    def before(self) -> Path | None:
+        """What was trained before, and is built on."""
+        return self.init or self.vae
+
+    def starts(self) -> dict[str, Any]:
+        """What a stage 1 may start from, by option; one of them is to be given."""
+        return {
+            "--vae (a trained VAE)": self.vae,
+            "--sd (Stable Diffusion)": self.sources.sd,
+            "--init (an earlier stage 1)": self.init,
+        }
+
     def sizes(self) -> VPMConfig:
         """The model of stage 1. Raises UnknownNameError for a preset that is not there."""
         config = preset(self.preset).vpm
@@ -144,11 +158,11 @@ class TrainVPM:
 
     def __post_init__(self) -> None:
         self.loop.check()
-        if self.stage == 1 and sum(each is not None for each in (self.vae, self.sources.sd, self.init)) != 1:
-            raise ValueError(
-                "vpm --stage 1 needs --vae (a trained VAE), --sd (Stable Diffusion) or --init (an earlier "
-                "stage 1), one of them"
-            )
+        starts = self.starts()
+        if self.stage == 1 and sum(each is not None for each in starts.values()) != 1:
+            *most, last = starts
+            kind = "vpp" if self.told else "vpm"
+            raise ValueError(f"{kind} --stage 1 needs {', '.join(most)} or {last}, one of them")
         if self.stage == 2 and self.init is None:
             raise ValueError("vpm --stage 2 needs --init, the folder of stage 1")
         if self.sources.image_encoder and not self.sources.sd:
@@ -174,11 +188,25 @@ class TrainVPP(TrainVPM):
 
     words: str | None = None
     """Local folder or hub id of the sentence encoder, if not the preset's own (stage 1)."""
+    unets: Path | None = None
+    """Run of a `vpm`, which is shown a human, from whose VAE and UNets stage 1 starts: a video model that
+    knows the robot and its surroundings already, and has to learn to follow words."""
 
     told: ClassVar[bool] = True
 
+    @property
+    def before(self) -> Path | None:
+        """What was trained before, and is built on."""
+        return super().before or self.unets
+
+    def starts(self) -> dict[str, Any]:
+        """What a stage 1 may start from, by option; one of them is to be given."""
+        return {**super().starts(), "--unets (a vpm)": self.unets}
+
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.unets and self.stage == 2:
+            raise ValueError("--unets is for stage 1")
         if self.sources.image_encoder:
             raise ValueError("vpp has no image encoder: cross-attention sees the words")
 
@@ -276,7 +304,7 @@ def run_vae(job: TrainVAE, command: list[str]) -> None:
 def run_vpm(job: TrainVPM, command: list[str]) -> None:
     """Train one stage of the VPM."""
     model, told = _start_of(job)
-    start_run(job.out, job, to_json(model.config), command, job.init or job.vae)
+    start_run(job.out, job, to_json(model.config), command, job.before)
     if told:
         (job.out / "pretrained.json").write_text(json.dumps(told.to_json(), indent=1) + "\n")
         print(told, file=sys.stderr)
@@ -295,6 +323,8 @@ def _start_of(job: TrainVPM) -> tuple[VideoPredictionModel, Report | None]:
             )
         return model, told
     config = job.sizes()
+    if isinstance(job, TrainVPP) and job.unets is not None:
+        return first_stage_told(config, job.unets, job.loop), None
     if job.vae is not None:
         return first_stage(config, job.vae, job.loop), None
     return first_stage_pretrained(config, job.sources, job.loop)

@@ -28,10 +28,11 @@ class TrialVideo:
     def __init__(self, imagine: Imagine | None = None) -> None:
         """Film two views side by side, or three with `imagine`, see `imagination_of`."""
         self._imagine = imagine
-        self._frames: list[UInt8Array] = []
+        self.frames: list[UInt8Array] = []
+        """The frames (H, W, 3) so far, all views side by side."""
 
     def __len__(self) -> int:
-        return len(self._frames)
+        return len(self.frames)
 
     def add(self, demonstration: Demonstration, step: int, robot: UInt8Array) -> None:
         """Add the `step`-th robot view, shape (H, W, 3), beside the human's frame of that moment.
@@ -40,7 +41,7 @@ class TrialVideo:
         """
         human = demonstration.frames[min(step, len(demonstration) - 1)]
         imagined = () if self._imagine is None else (self._imagine(step),)
-        self._frames.append(side_by_side(human, robot, *imagined))
+        self.frames.append(side_by_side(human, robot, *imagined))
 
     def save(self, path: Path) -> None:
         """Write the film to `path` (MP4), all or nothing."""
@@ -49,7 +50,7 @@ class TrialVideo:
         with imageio.v3.imopen(unfinished, "w", plugin="pyav", extension=".mp4") as film:
             film.init_video_stream("libx264", fps=int(CONTROL_HZ), pixel_format="yuv420p")
             film.container_metadata["title"] = _BETWEEN.join(VIEWS if self._imagine else VIEWS[:2])
-            for frame in self._frames:
+            for frame in self.frames:
                 film.write_frame(frame)
         unfinished.replace(path)
 

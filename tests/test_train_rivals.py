@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,15 +15,13 @@ from tiny import TINY, TINY_DIFFUSION_POLICY, TINY_XSKILL
 from h2r_bench import train
 from h2r_bench.policies.catalog import AGENTS
 from h2r_bench.policies.h2r.config import PRESETS
+from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.policies.rivals import diffusion_policy, xskill
 from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
 from h2r_bench.training.frames import Frames, load_frames
 from h2r_bench.training.loop import Loop, Trainer
 from h2r_bench.training.xskill import SkillRecipe, draw_videos, robot_skills, train_skills
 from h2r_bench.types import Demonstration, encode_instruction
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 TASKS = ("push_pull", "writing_play")
 STEPS = 12
@@ -180,6 +178,38 @@ def test_the_video_model_that_is_told_goes_through_both_stages(
         run("decoder", *common, "--encoder", "vpm", "--vpm", tmp_path / "two", "--out", tmp_path / "d") == 2
     )
     assert "needs a model that is shown a human" in capsys.readouterr().err
+
+
+def test_the_video_model_that_is_told_may_start_from_one_that_is_shown(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--data", data, "--preset", "tiny", "--steps", 1)
+    assert run("vae", *common, "--out", tmp_path / "vae", "--batch", 2) == 0
+    assert run("vpm", *common, "--out", tmp_path / "one", "--vae", tmp_path / "vae", "--clips", 2) == 0
+    second = ("--stage", 2, "--init", tmp_path / "one", "--clips", 2, "--frames", 4)
+    assert run("vpm", *common, *second, "--out", tmp_path / "two") == 0
+    told = ("vpp", *common, "--unets", tmp_path / "two", "--clips", 2, "--lr", 0, "--lr-others", 0)
+    assert run(*told, "--out", tmp_path / "told") == 0
+    shown, model = (VideoPredictionModel.load(tmp_path / name) for name in ("two", "told"))
+    assert model.config.language is not None
+    assert not model.temporal
+    theirs = shown.state_dict()
+    carried = [name for name in model.state_dict() if not name.startswith("words.")]
+    assert {name.split(".")[0] for name in carried} == {"vae", "s_unet", "st_unet"}
+    for name in carried:
+        torch.testing.assert_close(model.state_dict()[name], theirs[name])
+    record = json.loads((tmp_path / "told" / "run.json").read_text())
+    assert [Path(each["config"]["out"]).name for each in record["before"]] == ["vae", "one", "two"]
+    again = ("vpp", *common, "--out", tmp_path / "again", "--clips", 2)
+    assert run(*again, "--unets", tmp_path / "told") == 2
+    assert "go on from it with --init" in capsys.readouterr().err
+    assert run(*again, "--unets", tmp_path / "two", "--vae", tmp_path / "vae") == 2
+    assert "--unets" in capsys.readouterr().err
+    later = ("--temporal", tmp_path / "two", "--init", tmp_path / "told", "--frames", 4, "--lr", 0)
+    assert run("vpp", *common, "--stage", 2, "--out", tmp_path / "b", *later, "--lr-others", 0) == 0
+    both = VideoPredictionModel.load(tmp_path / "b").state_dict()
+    for name in set(theirs) & set(both):
+        torch.testing.assert_close(both[name], theirs[name])
 
 
 @pytest.mark.parametrize(

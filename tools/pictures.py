@@ -11,12 +11,16 @@ import tyro
 from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
 
+from h2r_bench import run
 from h2r_bench.envs.recording import record_episode
 from h2r_bench.envs.splits import HELD_OUT_AREA, TABLE_AREA
 from h2r_bench.envs.tasks import TASKS
+from h2r_bench.trials import TrialLog, log_path, run_trial
 from h2r_bench.types import CONTROL_HZ, Episode, UInt8Array
+from h2r_bench.video import TrialVideo, imagination_of
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
+RESULTS = Path(__file__).parents[1] / "results"
 SIDE = 200
 """Side of one frame of pairs.png [pixels]."""
 SMALL = 128
@@ -25,6 +29,8 @@ IMAGINED = ("push_pull", "pick_place", "rotation", "background_gen", "brand_new"
 """Tasks of imagined.webp ..."""
 FIRST_SEED = 3_000_000_000
 """... each in the first episode that nothing was trained on."""
+FAILED = ("push_pull", "rotation", "background_gen", "combination_gen")
+"""Tasks of failures.webp, each with the first trial of its record that `h2r` failed."""
 LABEL = 16
 """Height of a label [pixels]."""
 
@@ -33,7 +39,7 @@ LABEL = 16
 class Config:
     """Draw the pictures of the documentation."""
 
-    names: tuple[str, ...] = ("pairs", "tasks", "positions", "imagined")
+    names: tuple[str, ...] = ("pairs", "tasks", "positions", "imagined", "failures")
     """Which."""
 
 
@@ -132,7 +138,36 @@ def imagined() -> UInt8Array:
     return np.concatenate(films, axis=1)
 
 
-PICTURES = {"pairs": pairs, "tasks": tasks, "positions": positions, "imagined": imagined}
+def failures() -> UInt8Array:
+    """Clips (T, H, W, 3), twice as fast: trials that `h2r` fails, each human, robot and what was imagined."""
+    films = [failure(task) for task in track(FAILED, "failures")]
+    longest = max(map(len, films))
+    films = [film + film[-1:] * (longest - len(film)) for film in films]
+    return np.stack([grid(list(frames), 2) for frames in zip(*films, strict=True)][::2])
+
+
+def failure(task: str) -> list[UInt8Array]:
+    """Frames (H, W, 3) of the first recorded trial of `task` that `h2r` failed, run again."""
+    config, agent = run.prepare(run.RunConfig(task=task, policy="h2r", video="all"))
+    condition, film = run.condition_of(config, agent), TrialVideo(imagination_of(agent))
+    records = TrialLog(log_path(RESULTS, task, "h2r")).load()
+    trial = next(
+        each.trial for each in records if not each.success and each.key() == condition.key(each.trial)
+    )
+    env = run.open_env(config, agent, run.make_env)
+    again = run_trial(env, agent, condition, trial, watch=film.add)
+    env.close()
+    title = f"{task}, trial {trial}: {again.failure or 'success'}"
+    return [labelled(frame, title) for frame in film.frames]
+
+
+PICTURES = {
+    "pairs": pairs,
+    "tasks": tasks,
+    "positions": positions,
+    "imagined": imagined,
+    "failures": failures,
+}
 
 
 def write(name: str, picture: UInt8Array) -> None:
@@ -143,7 +178,13 @@ def write(name: str, picture: UInt8Array) -> None:
     first, *rest = (Image.fromarray(frame) for frame in picture)
     period_ms = round(1000 / CONTROL_HZ)
     first.save(
-        IMAGES / f"{name}.webp", save_all=True, append_images=rest, duration=period_ms, loop=0, quality=70
+        IMAGES / f"{name}.webp",
+        save_all=True,
+        append_images=rest,
+        duration=period_ms,
+        loop=0,
+        quality=55,
+        method=6,
     )
 
 

@@ -135,6 +135,20 @@ def first_stage_again(
     return model.with_comparison(comparison) if comparison else model
 
 
+def first_stage_told(config: VPMConfig, shown: Path, loop: Loop) -> VideoPredictionModel:
+    """The VAE and the UNets, without temporal layers, of the model in folder `shown`, told the task.
+
+    The language is that of `config`, all sizes are the model's. Raises ValueError when that model is told the
+    task already.
+    """
+    torch.manual_seed(loop.seed)
+    model = VideoPredictionModel.load(shown)
+    if model.config.language is not None or config.language is None:
+        raise ValueError(f"the model in {shown} is told the task already: go on from it with --init")
+    model = model.without_temporal_layers() if model.temporal else model
+    return model.with_words(config.language)
+
+
 def first_stage_pretrained(
     config: VPMConfig, sources: PretrainedSources, loop: Loop
 ) -> tuple[VideoPredictionModel, Report]:

@@ -28,6 +28,8 @@ from h2r_bench.policies.h2r.words import WordTokens
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from h2r_bench.policies.h2r.config import LanguageConfig
+
 Generators = torch.Generator | list[torch.Generator]
 """One generator, or one per clip of the batch."""
 
@@ -118,6 +120,18 @@ class VideoPredictionModel(nn.Module):
         """These weights, to be shown the human moved onto the robot's view."""
         model = VideoPredictionModel(replace(self.config, same_view=True), temporal=self.temporal)
         model.load_state_dict(self.state_dict())
+        return model
+
+    def with_words(self, language: LanguageConfig) -> VideoPredictionModel:
+        """These VAE and UNets in a model that is told the task in `language`; what it is told is new."""
+        model = VideoPredictionModel(replace(self.config, language=language), temporal=self.temporal)
+        own = self.state_dict()
+        kept = {
+            name: value for name, value in own.items() if name.split(".")[0] in ("vae", "s_unet", "st_unet")
+        }
+        missing = model.load_state_dict(kept, strict=False).missing_keys
+        if wrong := [name for name in missing if not name.startswith("words.")]:
+            raise RuntimeError(f"not carried over: {wrong}")
         return model
 
     def without_temporal_layers(self) -> VideoPredictionModel:
