@@ -47,7 +47,7 @@ JOBS = (
         f"vpm --stage 1 --init {{init}} --same-view --compare --clips 96 --frames 6 --lr 0.012 {VIDEO}",
         3.2,
     ),
-    Job("vpp1", f"vpp --stage 1 --vae {{init}} --clips 96 --frames 6 --lr 0.02 {VIDEO}", 3.3),
+    Job("vpp1", f"vpp --stage 1 --unets {{init}} --clips 96 --frames 6 --lr 0.02 {VIDEO}", 3.3),
     Job("dp", f"diffusion_policy {POLICY}", 6.0),
     Job("skills", "xskill --videos 16 --lr 0.01", 1.6),
     Job("human", f"decoder --encoder resnet18 {DECODER.replace('64', '32', 1)}", 4.6),
@@ -60,7 +60,10 @@ JOBS = (
     Job("xs", f"xskill --stage 2 --init {{runs}}/skills {POLICY}", 4.3, ("skills",)),
     Job("xsw", f"xskill --stage 2 --init {{runs}}/skills {WRITING} {POLICY}", 1.8, ("skills",)),
     Job(
-        "vpp2", f"vpp --stage 2 --init {{runs}}/vpp1 --clips 24 --frames 16 --lr 0.01 {VIDEO}", 0.6, ("vpp1",)
+        "vpp2",
+        f"vpp --stage 2 --init {{runs}}/vpp1 --temporal {{init}} --clips 24 --frames 16 --lr 0.01 {VIDEO}",
+        0.6,
+        ("vpp1",),
     ),
     Job("dec", f"decoder --vpm {{runs}}/vpm2 --init {{init}} {DECODER}", 2.0, ("vpm2",), clips=12000),
     Job("vppdec", f"decoder --encoder vpp --vpm {{runs}}/vpp2 {DECODER}", 2.0, ("vpp2",), clips=12000),
@@ -104,7 +107,7 @@ class Recipe:
     runs: Path = Path("runs/recipe")
     """Folder of all runs, logs and weights."""
     init: Path = Path("h2r_bench/assets/h2r_compact")
-    """Weights whose VAE is used and from which the first stage of the VPM goes on."""
+    """Weights whose VAE is used and from which the video models of `h2r` and `vpp` go on."""
     slots: int = 8
     """Trainings at the same time."""
     scale: float = 1.0
