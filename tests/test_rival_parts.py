@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from tiny import TINY_UNET, TINY_VISION
+from tiny import TINY_RESNET, TINY_UNET, TINY_VISION
 
 from h2r_bench.policies.rivals import diffusion_policy, xskill
 from h2r_bench.policies.rivals.chunk_unet import ChunkUNet, ChunkUNetConfig
-from h2r_bench.policies.rivals.vision import VisionConfig, VisualEncoder, cropped, spatial_softmax
+from h2r_bench.policies.rivals.vision import PAPER, VisionConfig, VisualEncoder, centres, cropped
 
 
 def noise(seed: int = 0) -> torch.Generator:
@@ -18,9 +18,9 @@ def noise(seed: int = 0) -> torch.Generator:
 
 
 def test_the_spatial_softmax_says_where_a_map_is_hot() -> None:
-    heat = torch.full((1, 2, 5, 9), -50.0)
-    heat[0, 0, 0, 8] = heat[0, 1, 4, 4] = 50.0
-    torch.testing.assert_close(spatial_softmax(heat), torch.tensor([[1.0, -1.0, 0.0, 1.0]]))
+    share = torch.zeros(1, 2, 5, 9)
+    share[0, 0, 0, 8] = share[0, 1, 4, 4] = 1.0
+    torch.testing.assert_close(centres(share.flatten(2), 5, 9), torch.tensor([[[1.0, -1.0], [0.0, 1.0]]]))
 
 
 def test_crops_are_the_middle_or_anywhere() -> None:
@@ -33,18 +33,28 @@ def test_crops_are_the_middle_or_anywhere() -> None:
     assert torch.equal(cropped(images, (4, 6), noise(1)), cropped(images, (4, 6), noise(1)))
 
 
-def test_the_encoder_has_no_batch_statistics() -> None:
-    encoder = VisualEncoder(TINY_VISION).train()
+@pytest.mark.parametrize("config", [TINY_VISION, TINY_RESNET])
+def test_the_encoder_has_no_batch_statistics(config: VisionConfig) -> None:
+    encoder = VisualEncoder(config).train()
     images = torch.randint(0, 256, (3, 32, 32, 3), dtype=torch.uint8)
-    points = encoder(images)
-    assert points.shape == (3, encoder.width)
-    assert points.abs().max() <= 1
-    torch.testing.assert_close(encoder(images[1:2])[0], points[1])
+    seen = encoder(images)
+    assert seen.shape == (3, encoder.width)
+    torch.testing.assert_close(encoder(images[1:2])[0], seen[1])
+    assert config.out or seen.abs().max() <= 1
+
+
+def test_the_small_encoder_says_what_is_at_the_places_it_finds() -> None:
+    torch.manual_seed(0)
+    encoder = VisualEncoder(TINY_VISION)
+    with torch.no_grad():
+        encoder.heat.weight.zero_()
+    dark, light = (torch.full((1, 32, 32, 3), value, dtype=torch.uint8) for value in (0, 255))
+    assert not torch.allclose(encoder(dark), encoder(light))
 
 
 def test_a_full_resnet18_is_of_the_known_size() -> None:
-    encoder = VisualEncoder(VisionConfig(channels=(64, 128, 256, 512), strides=(1, 2, 2, 2)))
-    assert sum(p.numel() for p in encoder.resnet.parameters()) == pytest.approx(11.17e6, rel=0.01)
+    encoder = VisualEncoder(PAPER)
+    assert sum(p.numel() for p in encoder.trunk.parameters()) == pytest.approx(11.17e6, rel=0.01)
 
 
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])

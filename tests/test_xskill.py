@@ -12,6 +12,9 @@ from h2r_bench.policies.h2r.files import WeightsDamagedError
 from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
 from h2r_bench.policies.rivals.xskill import XSkillModel, padded, sequence_starts
 from h2r_bench.policies.rivals.xskill_agent import XSkillAgent
+from h2r_bench.training.diffusion_policy import PolicyRecipe
+from h2r_bench.training.readout import AHEAD
+from h2r_bench.training.xskill import XSkillLoss
 from h2r_bench.types import Demonstration
 
 POLICY = TINY_XSKILL.policy
@@ -90,14 +93,15 @@ def test_the_loss_reaches_alignment_policy_and_vision() -> None:
     torch.manual_seed(0)
     model, batch = XSkillModel(POLICY), 3
     sequence, there = padded(torch.randn(5, 16), POLICY.longest)
-    loss = model.loss(
+    loss = XSkillLoss(model, PolicyRecipe())(
         torch.randint(0, 256, (batch, 32, 32, 3), dtype=torch.uint8),
         torch.rand(batch, 10),
         sequence.expand(batch, -1, -1),
         there.expand(batch, -1),
         torch.randn(batch, 16),
         torch.rand(batch, 4, 10),
-        torch.Generator().manual_seed(0),
+        torch.rand(batch, len(AHEAD), 10),
+        generator=torch.Generator().manual_seed(0),
     )
     loss.backward()
     assert all(parameter.grad is not None for parameter in model.parameters())

@@ -36,7 +36,8 @@ TINY = H2RConfig(
     execute=2,
 )
 
-TINY_VISION = VisionConfig((32, 32), (28, 28), channels=(8, 8), strides=(1, 1), points=4, groups=4)
+TINY_VISION = VisionConfig((32, 32), (28, 28), channels=(8, 8), dilations=(1,), points=4, out=12, groups=4)
+TINY_RESNET = VisionConfig((32, 32), (28, 28), "resnet", (8, 8), strides=(1, 1), points=4, out=None, groups=4)
 TINY_UNET = ChunkUNetConfig(channels=(8, 16), groups=4, time_width=8, chunk=4, sample_steps=2)
 TINY_DIFFUSION_POLICY = DiffusionPolicyConfig(vision=TINY_VISION, unet=TINY_UNET, word_width=4)
 TINY_XSKILL = XSkillSizes(

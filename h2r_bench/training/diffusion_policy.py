@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from h2r_bench.policies.language import sentence_encoder
 from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyModel
 from h2r_bench.training.loop import Batch, Loop, Trainer
+from h2r_bench.training.readout import Readout, actions_ahead
 from h2r_bench.training.repaint import repainted
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class PolicyRecipe:
     """Share of the moments that are shown in other colours and surroundings, see `repainted`."""
     state_noise: float = 0.03
     """Noise on the normalised state (standard deviation), as for the decoders of `h2r`."""
+    readout_weight: float = 1.0
+    """Weight of a second loss, see `Readout`, as for the decoders of `h2r`."""
 
 
 class DiffusionPolicyLoss(nn.Module):
@@ -41,14 +44,35 @@ class DiffusionPolicyLoss(nn.Module):
         super().__init__()
         self.model = model
         self.recipe = recipe
+        self.readout = Readout(model.perceived, model.config.unet.action_dim)
 
     def forward(
-        self, images: Tensor, state: Tensor, words: Tensor, actions: Tensor, *, generator: torch.Generator
+        self,
+        images: Tensor,
+        state: Tensor,
+        words: Tensor,
+        actions: Tensor,
+        ahead: Tensor,
+        *,
+        generator: torch.Generator,
     ) -> Tensor:
-        """Images (B, H, W, 3), states (B, 10), words (B, width), actions (B, chunk, 10)."""
-        images = repainted(images[:, None], self.recipe.repaint, generator)[:, 0]
-        noise = randn_tensor(state.shape, generator=generator, device=state.device)
-        return self.model.loss(images, state + self.recipe.state_noise * noise, words, actions, generator)
+        """Images (B, H, W, 3), states (B, 10), words (B, width), actions (B, chunk, 10).
+
+        `ahead` (B, moments, 10) is what the readout is asked for.
+        """
+        images, state = disturbed(images, state, self.recipe, generator)
+        perceived = self.model.perceive(images, words, generator)
+        loss = self.model.policy.loss(actions, torch.cat([perceived, state], dim=-1), generator)
+        return loss + self.recipe.readout_weight * self.readout(perceived, ahead)
+
+
+def disturbed(
+    images: Tensor, state: Tensor, recipe: PolicyRecipe, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Images (B, H, W, 3), some in other colours, and states (B, 10) with noise."""
+    images = repainted(images[:, None], recipe.repaint, generator)[:, 0]
+    noise = randn_tensor(state.shape, generator=generator, device=state.device)
+    return images, state + recipe.state_noise * noise
 
 
 def train_diffusion_policy(
@@ -63,7 +87,8 @@ def train_diffusion_policy(
         rows = frames.chosen[rng.integers(len(frames.chosen), size=recipe.batch)]
         state, actions = labels(model.normalizer, frames, rows, config.unet.chunk)
         words = sentences.embed_codes(frames.instructions(rows))
-        return torch.from_numpy(frames.robot[rows]), state, words, actions
+        ahead = actions_ahead(model.normalizer, frames, rows)
+        return torch.from_numpy(frames.robot[rows]), state, words, actions, ahead
 
     Trainer(DiffusionPolicyLoss(model, recipe), loop, out).run(draw, "diffusion policy")
     model.save(out)

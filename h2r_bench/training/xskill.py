@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
 from h2r_bench.policies.rivals.xskill import XSkillModel, padded, sequence_starts
 from h2r_bench.training.cache import filled
-from h2r_bench.training.diffusion_policy import PolicyRecipe, fit, labels
+from h2r_bench.training.diffusion_policy import PolicyRecipe, disturbed, fit, labels
 from h2r_bench.training.loop import Batch, Draw, Loop, Trainer, device_for
-from h2r_bench.training.repaint import repainted
+from h2r_bench.training.readout import Readout, actions_ahead
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,6 +91,8 @@ class XSkillLoss(nn.Module):
         super().__init__()
         self.model = model
         self.recipe = recipe
+        config = model.config
+        self.readout = Readout(model.vision.width + config.skill_width, config.unet.action_dim)
 
     def forward(
         self,
@@ -100,14 +102,23 @@ class XSkillLoss(nn.Module):
         there: Tensor,
         due: Tensor,
         actions: Tensor,
+        ahead: Tensor,
         *,
         generator: torch.Generator,
     ) -> Tensor:
-        """As `XSkillModel.loss`."""
-        noise = randn_tensor(state.shape, generator=generator, device=state.device)
-        noisy = state + self.recipe.state_noise * noise
-        images = repainted(images[:, None], self.recipe.repaint, generator)[:, 0]
-        return self.model.loss(images, noisy, sequence, there, due, actions, generator)
+        """Alignment (distance from the robot's own skill) and policy (given that skill) together.
+
+        `images` (B, H, W, 3) uint8, normalised `state` (B, 10), the skills of the robot's whole video
+        `sequence` (B, S, D) of which `there` (B, S) are some, the one `due` (B, D), and normalised `actions`
+        (B, chunk, 10). `ahead` (B, moments, 10) is what the readout is asked for.
+        """
+        images, state = disturbed(images, state, self.recipe, generator)
+        points = self.model.vision(images, generator)
+        seen = torch.cat([points, state], dim=-1)
+        aligned = F.mse_loss(self.model.alignment(seen, sequence, there), due)
+        denoised = self.model.policy.loss(actions, torch.cat([seen, due], dim=-1), generator)
+        told = self.readout(torch.cat([points, due], dim=-1), ahead)
+        return denoised + self.model.config.alignment_weight * aligned + self.recipe.readout_weight * told
 
 
 def train_xskill(
@@ -169,6 +180,7 @@ def _drawing_moments(
         sequences, there = zip(*(sequence(int(row)) for row in rows), strict=True)
         due = torch.from_numpy(skills[rows]).float()
         images = torch.from_numpy(frames.robot[index])
-        return images, state, torch.stack(sequences), torch.stack(there), due, actions
+        ahead = actions_ahead(model.normalizer, frames, index)
+        return images, state, torch.stack(sequences), torch.stack(there), due, actions, ahead
 
     return draw

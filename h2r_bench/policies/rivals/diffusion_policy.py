@@ -18,6 +18,7 @@ from h2r_bench.policies.h2r.normalizer import Normalizer
 from h2r_bench.policies.language import sentence_encoder
 from h2r_bench.policies.rivals.chunk_unet import ChunkUNet, ChunkUNetConfig
 from h2r_bench.policies.rivals.stored import Stored, domain_folders
+from h2r_bench.policies.rivals.vision import PAPER as PAPER_VISION
 from h2r_bench.policies.rivals.vision import VisionConfig, VisualEncoder
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ class DiffusionPolicyConfig:
 COMPACT = DiffusionPolicyConfig()
 """Trains on a CPU."""
 PAPER = DiffusionPolicyConfig(
-    vision=VisionConfig((424, 240), (382, 216), (64, 128, 256, 512), (1, 2, 2, 2), groups=16),
+    vision=PAPER_VISION,
     unet=ChunkUNetConfig(channels=(256, 512, 1024), time_width=128, prediction="epsilon"),
     language=CLIP_TEXT,
 )
@@ -63,29 +64,26 @@ class DiffusionPolicyModel(Stored):
         self.normalizer = Normalizer()
         self.vision = VisualEncoder(config.vision)
         self.words = nn.Linear(config.language.width, config.word_width)
-        self.policy = ChunkUNet(config.unet, self.vision.width + config.state_dim + config.word_width)
+        self.policy = ChunkUNet(config.unet, self.perceived + config.state_dim)
 
-    def context(
-        self, images: Tensor, state: Tensor, words: Tensor, generator: torch.Generator | None = None
-    ) -> Tensor:
-        """What the denoiser is conditioned on, (B, n).
+    @property
+    def perceived(self) -> int:
+        """Numbers that image and words are brought down to."""
+        return self.vision.width + self.config.word_width
 
-        `images` (B, H, W, 3) uint8, normalised `state` (B, 10), sentence embeddings `words` (B, width).
+    def perceive(self, images: Tensor, words: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Images (B, H, W, 3) uint8 and sentence embeddings (B, width) to (B, `perceived`).
+
+        The images are cropped at random with a `generator`.
         """
         # An embedding is a unit vector: its values are of the order of one over the root of its width.
         told = self.words(words * self.words.in_features**0.5)
-        return torch.cat([self.vision(images, generator), state, told], dim=-1)
-
-    def loss(
-        self, images: Tensor, state: Tensor, words: Tensor, actions: Tensor, generator: torch.Generator
-    ) -> Tensor:
-        """The denoising loss; `actions` (B, chunk, 10) normalised, the first that of the images' step."""
-        return self.policy.loss(actions, self.context(images, state, words, generator), generator)
+        return torch.cat([self.vision(images, generator), told], dim=-1)
 
     @torch.no_grad()
     def act(self, images: Tensor, state: Float32Array, words: Tensor, noise: Tensor) -> Float32Array:
         """Actions (B, chunk, 7) from observed states (B, 10) and noise (B, chunk, 10)."""
-        context = self.context(images, self.normalizer.state(state), words)
+        context = torch.cat([self.perceive(images, words), self.normalizer.state(state)], dim=-1)
         return self.normalizer.to_action(self.policy.sample(context, noise))
 
 

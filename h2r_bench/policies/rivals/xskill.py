@@ -18,6 +18,7 @@ from h2r_bench.policies.h2r.normalizer import Normalizer
 from h2r_bench.policies.rivals.chunk_unet import ChunkUNet, ChunkUNetConfig
 from h2r_bench.policies.rivals.skill_encoder import PrototypeConfig, SkillConfig, transformer
 from h2r_bench.policies.rivals.stored import Stored
+from h2r_bench.policies.rivals.vision import PAPER as PAPER_VISION
 from h2r_bench.policies.rivals.vision import VisionConfig, VisualEncoder
 from h2r_bench.types import Float32Array
 
@@ -64,7 +65,7 @@ PAPER = XSkillSizes(
     policy=XSkillConfig(
         skill_width=256,
         layers=16,
-        vision=VisionConfig((424, 240), (382, 216), (64, 128, 256, 512), (1, 2, 2, 2), groups=16),
+        vision=PAPER_VISION,
         unet=ChunkUNetConfig(channels=(256, 512, 1024), time_width=128, prediction="epsilon"),
     ),
 )
@@ -111,27 +112,6 @@ class XSkillModel(Stored):
         seen = self.vision.width + config.state_dim
         self.alignment = SkillAlignment(config, seen)
         self.policy = ChunkUNet(config.unet, seen + config.skill_width)
-
-    def loss(
-        self,
-        images: Tensor,
-        state: Tensor,
-        sequence: Tensor,
-        there: Tensor,
-        due: Tensor,
-        actions: Tensor,
-        generator: torch.Generator,
-    ) -> Tensor:
-        """Alignment (distance from the robot's own skill) and policy (given that skill) together.
-
-        `images` (B, H, W, 3) uint8, normalised `state` (B, 10), the skills of the robot's whole video
-        `sequence` (B, S, D) of which `there` (B, S) are some, the one `due` (B, D), and normalised `actions`
-        (B, chunk, 10).
-        """
-        seen = torch.cat([self.vision(images, generator), state], dim=-1)
-        aligned = F.mse_loss(self.alignment(seen, sequence, there), due)
-        denoised = self.policy.loss(actions, torch.cat([seen, due], dim=-1), generator)
-        return denoised + self.config.alignment_weight * aligned
 
     @torch.no_grad()
     def act(
