@@ -60,7 +60,8 @@ def test_a_full_resnet18_is_of_the_known_size() -> None:
 @pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
 def test_the_denoiser_trains_and_samples(prediction: str) -> None:
     torch.manual_seed(0)
-    unet = ChunkUNet(replace(TINY_UNET, prediction=prediction), 5)
+    guess = TINY_UNET.guess if prediction == "sample" else None
+    unet = ChunkUNet(replace(TINY_UNET, prediction=prediction, guess=guess), 5)
     loss = unet.loss(torch.rand(3, 4, 10), torch.rand(3, 5), noise())
     loss.backward()
     assert all(parameter.grad is not None for parameter in unet.parameters())
@@ -81,6 +82,8 @@ def test_the_denoiser_sees_context_and_timestep() -> None:
 def test_chunks_that_no_level_halves_evenly_are_refused() -> None:
     with pytest.raises(ValueError, match="a chunk that 4 divides, not 10"):
         ChunkUNetConfig(chunk=10)
+    with pytest.raises(ValueError, match="no help to predict epsilon"):
+        ChunkUNetConfig(prediction="epsilon")
 
 
 @pytest.mark.parametrize("presets", [diffusion_policy.PRESETS, xskill.PRESETS])

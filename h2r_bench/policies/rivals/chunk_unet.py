@@ -35,13 +35,22 @@ class ChunkUNetConfig:
     prediction: Prediction = "sample"
     """What the network puts out. The original has epsilon; the clean sample is learnt in far fewer steps, and
     `h2r`'s compact decoder predicts it as well."""
+    guess: int | None = 128
+    """Width of the hidden layer of a first guess at the clean chunk, which the denoiser is shown and
+    corrects; for the prediction `sample`. None: no such guess (the original)."""
 
     def __post_init__(self) -> None:
+        if self.guess and self.prediction != "sample":
+            raise ValueError(f"a guess at the clean chunk is no help to predict {self.prediction}")
         shortest = 2 ** (len(self.channels) - 1)
         if self.chunk % shortest:
             raise ValueError(
                 f"{len(self.channels)} levels need a chunk that {shortest} divides, not {self.chunk}"
             )
+
+
+PAPER = ChunkUNetConfig(channels=(256, 512, 1024), time_width=128, prediction="epsilon", guess=None)
+"""The authors' sizes."""
 
 
 def convolution(before: int, width: int, config: ChunkUNetConfig) -> nn.Sequential:
@@ -97,9 +106,18 @@ class ChunkUNet(ActionDiffusion):
             TimestepEmbedding(config.time_width, 4 * config.time_width, out_dim=config.time_width),
         )
         condition, widths = config.time_width + context, config.channels
+        self.guess = (
+            nn.Sequential(
+                nn.Linear(context, config.guess),
+                nn.SiLU(),
+                nn.Linear(config.guess, config.chunk * config.action_dim),
+            )
+            if config.guess
+            else None
+        )
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shorter, self.longer = nn.ModuleList(), nn.ModuleList()
-        before = config.action_dim
+        before = 2 * config.action_dim if config.guess else config.action_dim
         for width in widths:
             self.down.append(Pair(before, width, condition, config))
             before = width
@@ -116,8 +134,15 @@ class ChunkUNet(ActionDiffusion):
 
     def forward(self, noisy: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
         """Noisy chunks (B, chunk, action_dim) at `timestep` (B,), given `context` (B, n), to the output."""
+        if self.guess is None:
+            return self._corrected(noisy, timestep, context)
+        guess: Tensor = self.guess(context).view_as(noisy)
+        return guess + self._corrected(torch.cat([noisy, guess], dim=-1), timestep, context)
+
+    def _corrected(self, shown: Tensor, timestep: Tensor, context: Tensor) -> Tensor:
+        """What is shown for each step of the chunks (B, chunk, n) to (B, chunk, action_dim)."""
         condition = torch.cat([self.time(timestep), context], dim=-1)
-        maps, skips = noisy.transpose(1, 2), []
+        maps, skips = shown.transpose(1, 2), []
         for level, pair in enumerate(self.down):
             maps = pair(maps, condition)
             if level < len(self.shorter):

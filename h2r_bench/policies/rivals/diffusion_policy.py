@@ -16,6 +16,7 @@ from h2r_bench.policies.chunking import ChunkingAgent, Due
 from h2r_bench.policies.h2r.config import CLIP_TEXT, MINILM, LanguageConfig
 from h2r_bench.policies.h2r.normalizer import Normalizer
 from h2r_bench.policies.language import sentence_encoder
+from h2r_bench.policies.rivals.chunk_unet import PAPER as PAPER_UNET
 from h2r_bench.policies.rivals.chunk_unet import ChunkUNet, ChunkUNetConfig
 from h2r_bench.policies.rivals.stored import Stored, domain_folders
 from h2r_bench.policies.rivals.vision import PAPER as PAPER_VISION
@@ -45,7 +46,7 @@ COMPACT = DiffusionPolicyConfig()
 """Trains on a CPU."""
 PAPER = DiffusionPolicyConfig(
     vision=PAPER_VISION,
-    unet=ChunkUNetConfig(channels=(256, 512, 1024), time_width=128, prediction="epsilon"),
+    unet=PAPER_UNET,
     language=CLIP_TEXT,
 )
 """The sizes of the Human2Robot authors' Diffusion Policy."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from h2r_bench.policies.h2r.normalizer import Normalizer
+from h2r_bench.policies.rivals.chunk_unet import PAPER as PAPER_UNET
 from h2r_bench.policies.rivals.chunk_unet import ChunkUNet, ChunkUNetConfig
 from h2r_bench.policies.rivals.skill_encoder import PrototypeConfig, SkillConfig, transformer
 from h2r_bench.policies.rivals.stored import Stored
@@ -66,7 +67,7 @@ PAPER = XSkillSizes(
         skill_width=256,
         layers=16,
         vision=PAPER_VISION,
-        unet=ChunkUNetConfig(channels=(256, 512, 1024), time_width=128, prediction="epsilon"),
+        unet=PAPER_UNET,
     ),
 )
 """The original's sizes."""
