@@ -72,8 +72,9 @@ class Loop:
     seed: int = 0
     """Of the initial weights, the batches and the noise."""
     precision: Literal["no", "tf32", "bf16", "fp16"] = "no"
-    """Mixed precision, for GPUs; on most CPUs float32 is the fastest. `tf32` computes float32 products on a
-    GPU's tensor cores: the fastest where networks are so small that each further operation counts."""
+    """Mixed precision. On CPUs `bf16` pays where there are instructions for it (AVX-512 BF16, AMX), elsewhere
+    float32 is the fastest. `tf32` computes float32 products on a GPU's tensor cores: the fastest where
+    networks are so small that each further operation counts."""
     cpu: bool = False
     """Train on the CPU even where there is a GPU."""
 
