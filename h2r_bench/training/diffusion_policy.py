@@ -31,8 +31,9 @@ class PolicyRecipe:
     """Moments in a batch."""
     repaint: float = 0.0
     """Share of the moments that are shown in other colours and surroundings, see `repainted`."""
-    state_noise: float = 0.03
-    """Noise on the normalised state (standard deviation), as for the decoders of `h2r`."""
+    state_noise: float = 0.1
+    """Noise on the normalised state (standard deviation). With little of it the policy goes on from where the
+    state says it is and does not look, and so never comes back when it has gone astray."""
     readout_weight: float = 1.0
     """Weight of a second loss, see `Readout`, as for the decoders of `h2r`."""
 
