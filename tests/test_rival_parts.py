@@ -8,9 +8,10 @@ import pytest
 import torch
 from tiny import TINY_RESNET, TINY_UNET, TINY_VISION
 
+from h2r_bench.policies.h2r.blocks import centres
 from h2r_bench.policies.rivals import diffusion_policy, xskill
 from h2r_bench.policies.rivals.chunk_unet import ChunkUNet, ChunkUNetConfig
-from h2r_bench.policies.rivals.vision import PAPER, VisionConfig, VisualEncoder, centres, cropped
+from h2r_bench.policies.rivals.vision import PAPER, VisionConfig, VisualEncoder, cropped
 
 
 def noise(seed: int = 0) -> torch.Generator:

@@ -86,7 +86,7 @@ def test_what_fills_a_sequence_up_is_not_attended_to() -> None:
     filled[5:] = 7.0
     due = model.alignment(seen, sequence[None], there[None])
     torch.testing.assert_close(model.alignment(seen, filled[None], there[None]), due)
-    assert not torch.allclose(model.alignment(seen, sequence.flip(0)[None], there[None]), due)
+    assert not torch.allclose(model.alignment(seen, sequence.flip(0)[None], there.flip(0)[None]), due)
     longer = torch.stack([sequence, torch.randn_like(sequence)])
     together = model.alignment(seen.expand(2, -1), longer, torch.stack([there, torch.ones_like(there)]))
     torch.testing.assert_close(together[:1], due)

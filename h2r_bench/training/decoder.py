@@ -20,6 +20,7 @@ from h2r_bench.policies.h2r.encoders import Sight, VideoEncoder
 from h2r_bench.training.cache import filled
 from h2r_bench.training.frames import MAX_LAG, Clips
 from h2r_bench.training.loop import Batch, Draw, Loop, Trainer, device_for
+from h2r_bench.training.readout import READOUT_BETA
 from h2r_bench.training.record import READER
 from h2r_bench.training.repaint import repainted
 
@@ -34,10 +35,6 @@ PIECE = 8
 """Clips that the encoder sees at once when features are computed."""
 GPU_PIECE = 128
 """The same on a GPU."""
-
-
-READOUT_BETA = 0.1
-"""Normalised error above which a readout's loss grows linearly."""
 
 
 @dataclass(frozen=True)

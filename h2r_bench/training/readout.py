@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
 
 AHEAD = (0, 8, 16, 32, 64)
 """Steps ahead whose actions are asked for: where the gripper is, and where it is going."""
-BETA = 0.1
-"""Normalised error above which the loss grows linearly."""
+READOUT_BETA = 0.1
+"""Normalised error above which a readout's loss grows linearly."""
 WIDTH = 128
-"""Of the hidden layer."""
+"""Width of the hidden layer."""
 
 
 class Readout(nn.Module):
@@ -36,9 +37,10 @@ class Readout(nn.Module):
 
     def forward(self, perceived: Tensor, ahead: Tensor) -> Tensor:
         """The mean error of what (B, n) numbers say of the normalised actions `ahead` (B, moments, 10)."""
-        return F.smooth_l1_loss(self.layers(perceived).view_as(ahead), ahead, beta=BETA)
+        return F.smooth_l1_loss(self.layers(perceived).view_as(ahead), ahead, beta=READOUT_BETA)
 
 
 def actions_ahead(normalizer: Normalizer, frames: Frames, rows: Int) -> Tensor:
     """The normalised actions (B, moments, 10) that are `AHEAD` of frames `rows` (B,)."""
-    return normalizer.action(frames.actions_after(rows, max(AHEAD) + 1)[:, AHEAD])
+    later = np.stack([frames.later(rows, steps) for steps in AHEAD], axis=1)
+    return normalizer.action(frames.action[later])

@@ -53,6 +53,13 @@ def quarter(width: int) -> nn.Sequential:
     )
 
 
+def centres(share: Tensor, height: int, width: int) -> Tensor:
+    """Centres of mass (B, points, 2), x and y in [-1, 1], of shares (B, points, height * width)."""
+    down = torch.linspace(-1, 1, height, device=share.device).repeat_interleave(width)
+    across = torch.linspace(-1, 1, width, device=share.device).repeat(height)
+    return torch.stack([(share * across).sum(-1), (share * down).sum(-1)], dim=-1)
+
+
 class PointReader(nn.Module):
     """A few numbers from an image: heat maps find places; where they are and what is there decides."""
 
@@ -67,10 +74,8 @@ class PointReader(nn.Module):
         """Images (N, 3, H, W) in [-1, 1] to (N, out)."""
         maps = self.maps(images)
         share = self.heat(maps).flatten(2).softmax(-1)
-        height, width = maps.shape[-2:]
-        down = torch.linspace(-1, 1, height, device=maps.device).repeat_interleave(width)
-        across = torch.linspace(-1, 1, width, device=maps.device).repeat(height)
-        places = torch.stack([(share * down).sum(-1), (share * across).sum(-1)], -1)
+        # Rows before columns, as the weights that ship have learnt it.
+        places = centres(share, *maps.shape[-2:]).flip(-1)
         seen = share @ maps.flatten(2).transpose(1, 2)
         numbers: Tensor = self.head(torch.cat([places, seen], -1).flatten(1))
         return numbers

@@ -44,11 +44,7 @@ class DiffusionPolicyConfig:
 
 COMPACT = DiffusionPolicyConfig()
 """Trains on a CPU."""
-PAPER = DiffusionPolicyConfig(
-    vision=PAPER_VISION,
-    unet=PAPER_UNET,
-    language=CLIP_TEXT,
-)
+PAPER = DiffusionPolicyConfig(vision=PAPER_VISION, unet=PAPER_UNET, language=CLIP_TEXT)
 """The sizes of the Human2Robot authors' Diffusion Policy."""
 PRESETS = {"compact": COMPACT, "paper": PAPER}
 

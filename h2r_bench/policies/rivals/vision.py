@@ -3,7 +3,7 @@
 Heat maps find places in the image: a spatial softmax gives where each of them has its centre of mass. Behind
 a ResNet18 without its last pooling, batch normalisation replaced by group normalisation (batches change with
 the EMA of the weights), that is all the policy is told. Behind the small trunk it is told what is seen there
-as well, by which a fifth of the images are enough.
+as well, and learns faster.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from h2r_bench.policies.h2r.blocks import Residual
+from h2r_bench.policies.h2r.blocks import Residual, centres
 from h2r_bench.policies.h2r.vae import to_unit
 
 
@@ -43,7 +43,7 @@ class VisionConfig:
     """Numbers that places and what is seen there are brought down to; None: the places alone, as they are
     (the original)."""
     groups: int = 8
-    """Groups of the group normalisation of a ResNet."""
+    """Groups of the group normalisation; the blocks of the small trunk have their own."""
 
 
 PAPER = VisionConfig((424, 240), (382, 216), "resnet", (64, 128, 256, 512), points=32, out=None, groups=16)
@@ -147,10 +147,3 @@ def cropped(images: Tensor, size: tuple[int, int], generator: torch.Generator | 
             for image, top, left in zip(images, tops, lefts, strict=True)
         ]
     )
-
-
-def centres(share: Tensor, height: int, width: int) -> Tensor:
-    """Centres of mass (B, points, 2), in [-1, 1], of shares (B, points, height * width) that sum to one."""
-    down = torch.linspace(-1, 1, height, device=share.device).repeat_interleave(width)
-    across = torch.linspace(-1, 1, width, device=share.device).repeat(height)
-    return torch.stack([(share * across).sum(-1), (share * down).sum(-1)], dim=-1)
