@@ -53,6 +53,11 @@ def test_the_small_encoder_says_what_is_at_the_places_it_finds() -> None:
     assert not torch.allclose(encoder(dark), encoder(light))
 
 
+def test_the_small_trunk_has_two_widths() -> None:
+    with pytest.raises(ValueError, match="two widths in `channels`, not 4"):
+        VisionConfig(channels=(64, 128, 256, 512))
+
+
 def test_a_full_resnet18_is_of_the_known_size() -> None:
     encoder = VisualEncoder(PAPER)
     assert sum(p.numel() for p in encoder.trunk.parameters()) == pytest.approx(11.17e6, rel=0.01)

@@ -45,6 +45,10 @@ class VisionConfig:
     groups: int = 8
     """Groups of the group normalisation; the blocks of the small trunk have their own."""
 
+    def __post_init__(self) -> None:
+        if self.trunk == "small" and len(self.channels) != 2:
+            raise ValueError(f"the small trunk has two widths in `channels`, not {len(self.channels)}")
+
 
 PAPER = VisionConfig((424, 240), (382, 216), "resnet", (64, 128, 256, 512), points=32, out=None, groups=16)
 """ResNet18."""
