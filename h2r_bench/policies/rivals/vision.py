@@ -25,7 +25,7 @@ class VisionConfig:
 
     image_size: tuple[int, int] = (128, 128)
     """Width and height of the images [pixels]."""
-    crop: tuple[int, int] = (116, 116)
+    crop: tuple[int, int] = (124, 124)
     """Width and height of the part that is looked at: anywhere in training, the middle otherwise [pixels]."""
     trunk: Literal["small", "resnet"] = "small"
     """What the heat maps are computed from. `small`: convolutions of strides 4 and 2, then a few blocks whose
