@@ -12,9 +12,8 @@ from h2r_bench.policies.h2r.files import WeightsDamagedError
 from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
 from h2r_bench.policies.rivals.xskill import XSkillModel, padded, sequence_starts
 from h2r_bench.policies.rivals.xskill_agent import XSkillAgent
-from h2r_bench.training.diffusion_policy import PolicyRecipe
 from h2r_bench.training.readout import AHEAD
-from h2r_bench.training.xskill import XSkillLoss
+from h2r_bench.training.xskill import XSkillLoss, XSkillRecipe
 from h2r_bench.types import Demonstration
 
 POLICY = TINY_XSKILL.policy
@@ -96,7 +95,7 @@ def test_the_loss_reaches_alignment_policy_and_vision() -> None:
     torch.manual_seed(0)
     model, batch = XSkillModel(POLICY), 3
     sequence, there = padded(torch.randn(5, 16), POLICY.longest)
-    loss = XSkillLoss(model, PolicyRecipe())(
+    loss = XSkillLoss(model, XSkillRecipe())(
         torch.randint(0, 256, (batch, 32, 32, 3), dtype=torch.uint8),
         torch.rand(batch, 10),
         sequence.expand(batch, -1, -1),

@@ -17,7 +17,7 @@ from h2r_bench.training.diffusion_policy import PolicyRecipe, train_diffusion_po
 from h2r_bench.training.inputs import BASIC, domain_of, first_model, open_frames, preset_of
 from h2r_bench.training.loop import Loop
 from h2r_bench.training.record import earlier_runs, finish_run, history, start_run
-from h2r_bench.training.xskill import SkillRecipe, train_skills, train_xskill
+from h2r_bench.training.xskill import SkillRecipe, XSkillRecipe, train_skills, train_xskill
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class TrainXSkill:
     preset: str = "compact"
     """Sizes of the model."""
     skills: tyro.conf.OmitArgPrefixes[SkillRecipe] = field(default_factory=SkillRecipe)
-    recipe: tyro.conf.OmitArgPrefixes[PolicyRecipe] = field(default_factory=PolicyRecipe)
+    recipe: tyro.conf.OmitArgPrefixes[XSkillRecipe] = field(default_factory=XSkillRecipe)
     loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
     def __post_init__(self) -> None:

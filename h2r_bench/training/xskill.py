@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 PIECE = 512
 """Moments whose skills are computed at once."""
+DRIFT = 5
+"""Skills of a video over which noise drifts."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +87,19 @@ def train_skills(
     return encoder
 
 
-class XSkillLoss(nn.Module):
-    """Alignment and policy on batches of moments, with random crops and noise on the state."""
+@dataclass(frozen=True)
+class XSkillRecipe(PolicyRecipe):
+    """What alignment and policy are trained on."""
 
-    def __init__(self, model: XSkillModel, recipe: PolicyRecipe) -> None:
+    skill_noise: float = 1.5
+    """Most noise on the skills of a video, see `blurred`. The robot's own skills, as they are, say to the
+    millimetre what comes next; a human's do not."""
+
+
+class XSkillLoss(nn.Module):
+    """Alignment and policy on batches of moments, with random crops and noise on state and skills."""
+
+    def __init__(self, model: XSkillModel, recipe: XSkillRecipe) -> None:
         super().__init__()
         self.model = model
         self.recipe = recipe
@@ -106,7 +118,7 @@ class XSkillLoss(nn.Module):
         *,
         generator: torch.Generator,
     ) -> Tensor:
-        """Alignment (distance from the robot's own skill) and policy (given that skill) together.
+        """Alignment (distance from the robot's own skill) and policy (given what alignment says) together.
 
         `images` (B, H, W, 3) uint8, normalised `state` (B, 10), the skills of the robot's whole video
         `sequence` (B, S, D) of which `there` (B, S) are some, the one `due` (B, D), and normalised `actions`
@@ -115,10 +127,33 @@ class XSkillLoss(nn.Module):
         images, state = disturbed(images, state, self.recipe, generator)
         points = self.model.vision(images, generator)
         seen = torch.cat([points, state], dim=-1)
-        aligned = F.mse_loss(self.model.alignment(seen, sequence, there), due)
-        denoised = self.model.policy.loss(actions, torch.cat([seen, due], dim=-1), generator)
-        told = self.readout(torch.cat([points, due], dim=-1), ahead)
+        sequence = blurred(sequence, self.recipe.skill_noise, generator) * there[..., None]
+        named = self.model.alignment(seen, sequence, there)
+        aligned = F.mse_loss(named, due)
+        # The policy learns from what it will be told, which is less than the skill that is due.
+        named = named.detach()
+        denoised = self.model.policy.loss(actions, torch.cat([seen, named], dim=-1), generator)
+        told = self.readout(torch.cat([points, named], dim=-1), ahead)
         return denoised + self.model.config.alignment_weight * aligned + self.recipe.readout_weight * told
+
+
+def blurred(sequence: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Skills (B, S, D) as another body might have shown them: with noise, brought back to their size.
+
+    A human's skill differs from the robot's of the same moment, half by what stays through the video, half by
+    what drifts over some moments. Each video has as much noise (standard deviation) as is drawn for it, at
+    most `most`.
+    """
+    if not most:
+        return sequence
+    count, length, width = sequence.shape
+    device = sequence.device
+    stays = randn_tensor((count, 1, width), generator=generator, device=device)
+    each = randn_tensor((count, width, length + DRIFT - 1), generator=generator, device=device)
+    drifts = F.avg_pool1d(each, DRIFT, 1).transpose(1, 2) * DRIFT**0.5
+    amount = most * torch.rand((count, 1, 1), generator=generator).to(device)
+    noisy = sequence + amount * (stays + drifts) / 2**0.5
+    return noisy / (1.0 + amount**2).sqrt()
 
 
 def train_xskill(
@@ -126,7 +161,7 @@ def train_xskill(
     encoder: SkillEncoder,
     frames: Frames,
     loop: Loop,
-    recipe: PolicyRecipe,
+    recipe: XSkillRecipe,
     out: Path,
 ) -> XSkillModel:
     """Train `model` on the robot's side of the chosen episodes; write it, and `encoder`."""
@@ -141,7 +176,7 @@ def train_xskill(
 
 
 def robot_skills(encoder: SkillEncoder, frames: Frames, out: Path) -> NDArray[np.float16]:
-    """The skill (N, D) that begins at each chosen frame of the robot's videos, kept in `out`/skills.npy."""
+    """The skill (N, D) that begins at each chosen frame of the robot's videos, kept in `out`/robot_skills.npy."""
     out.mkdir(parents=True, exist_ok=True)
     encoder = encoder.eval().requires_grad_(False)
 
@@ -154,7 +189,7 @@ def robot_skills(encoder: SkillEncoder, frames: Frames, out: Path) -> NDArray[np
         return skills
 
     shape = (len(frames.chosen), encoder.config.width)
-    return filled(out / "skills.npy", shape, PIECE, compute, "skills")
+    return filled(out / "robot_skills.npy", shape, PIECE, compute, "skills")
 
 
 def _drawing_moments(
@@ -162,7 +197,7 @@ def _drawing_moments(
     encoder: SkillEncoder,
     skills: NDArray[np.float16],
     frames: Frames,
-    recipe: PolicyRecipe,
+    recipe: XSkillRecipe,
 ) -> Draw:
     config, stride = model.config, encoder.config.stride
 
