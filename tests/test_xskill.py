@@ -13,7 +13,7 @@ from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
 from h2r_bench.policies.rivals.xskill import XSkillModel, padded, sequence_starts
 from h2r_bench.policies.rivals.xskill_agent import XSkillAgent
 from h2r_bench.training.readout import AHEAD
-from h2r_bench.training.xskill import XSkillLoss, XSkillRecipe
+from h2r_bench.training.xskill import XSkillLoss, XSkillRecipe, blurred
 from h2r_bench.types import Demonstration
 
 POLICY = TINY_XSKILL.policy
@@ -107,3 +107,34 @@ def test_the_loss_reaches_alignment_policy_and_vision() -> None:
     )
     loss.backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
+
+
+def test_blurred_skills_keep_their_size_and_drift_slowly() -> None:
+    skills = torch.randn(64, 40, 32, generator=torch.Generator().manual_seed(1))
+    assert blurred(skills, 0.0, torch.Generator()) is skills
+    noisy = blurred(skills, 2.0, torch.Generator().manual_seed(0))
+    assert noisy.var().item() == pytest.approx(1.0, abs=0.05)
+    likeness = (noisy * skills).mean((1, 2))
+    assert likeness.min() < 0.55 < 0.95 < likeness.max()  # 1 / sqrt(1 + 2^2) where there is most noise
+    noise = noisy - likeness[:, None, None] * skills
+    most = noise[likeness.argmin()]
+    stays = most.mean(0)
+    drifts = most - stays
+    assert 0.3 < stays.square().mean() / most.square().mean() < 0.75
+    assert (drifts[1:] * drifts[:-1]).mean() > 0.5 * drifts.square().mean()
+
+
+def test_the_policy_learns_from_what_the_alignment_says() -> None:
+    torch.manual_seed(0)
+    model = XSkillModel(POLICY)
+    sequence, there = padded(torch.randn(5, 16), POLICY.longest)
+    shapes = (torch.rand(1, 10), sequence[None], there[None])
+    rest = (torch.rand(1, 4, 10), torch.rand(1, len(AHEAD), 10))
+    image = torch.randint(0, 256, (1, 32, 32, 3), dtype=torch.uint8)
+    losses = []
+    loss = XSkillLoss(model, XSkillRecipe(readout_weight=0.0))
+    model.alignment.forward = lambda *_: torch.ones(1, 16)  # type: ignore[method-assign]
+    for due in (torch.ones(1, 16), torch.full((1, 16), 3.0)):
+        losses.append(loss(image, *shapes, due, *rest, generator=torch.Generator().manual_seed(0)))
+    # Another skill that is due changes the alignment's loss alone: (3 - 1)^2.
+    assert (losses[1] - losses[0]).item() == pytest.approx(4.0, abs=1e-4)
