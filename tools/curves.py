@@ -21,18 +21,27 @@ POINTS = 120
 class Config:
     """Draw the loss of each run over its steps, side by side."""
 
-    runs: tuple[Path, ...]
-    """Folders that hold `loss.jsonl`."""
+    runs: tuple[str, ...]
+    """Folders that hold `loss.jsonl`. Runs that went on from each other make one curve: `FIRST:SECOND`."""
     out: Path
     """The picture."""
     names: tuple[str, ...] = ()
     """Titles, if not the folders' names."""
 
 
-def curve(run: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and losses of a run, as medians over equal parts: steps without a condition stand out."""
+def losses(run: Path) -> list[tuple[int, float]]:
+    """Each step of a run and its loss."""
     lines = [json.loads(line) for line in (run / "loss.jsonl").read_text().splitlines()]
-    pairs = np.array([(line["step"], line["loss"]) for line in lines])
+    return [(line["step"], line["loss"]) for line in lines]
+
+
+def curve(runs: list[Path]) -> tuple[np.ndarray, np.ndarray]:
+    """Steps and losses of runs in a row, as medians over equal parts: steps without a condition stand out."""
+    joined: list[tuple[int, float]] = []
+    for run in runs:
+        before = joined[-1][0] if joined else 0
+        joined += [(before + step, loss) for step, loss in losses(run)]
+    pairs = np.array(joined)
     medians = np.array(
         [np.median(part, axis=0) for part in np.array_split(pairs, max(1, min(POINTS, len(pairs) // 10)))]
     )
@@ -41,12 +50,13 @@ def curve(run: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def main(config: Config) -> None:
     """Draw and write the picture."""
-    names = config.names or tuple(run.name for run in config.runs)
+    chains = [[Path(each) for each in run.split(":")] for run in config.runs]
+    names = config.names or tuple(chain[-1].name for chain in chains)
     figure, axes = plt.subplots(
         1, len(config.runs), figsize=(3.2 * len(config.runs), 2.6), squeeze=False, layout="constrained"
     )
-    for axis, run, name in zip(axes[0], config.runs, names, strict=True):
-        steps, losses = curve(run)
+    for axis, chain, name in zip(axes[0], chains, names, strict=True):
+        steps, losses = curve(chain)
         axis.plot(steps, losses, linewidth=1.2)
         axis.set(title=name, xlabel="step", yscale="log")
         axis.grid(visible=True, which="both", alpha=0.25)
