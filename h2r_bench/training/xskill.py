@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
 
 PIECE = 512
 """Moments whose skills are computed at once."""
-DRIFT = 5
-"""Skills of a video over which noise drifts."""
 
 
 @dataclass(frozen=True)
@@ -91,13 +88,13 @@ def train_skills(
 class XSkillRecipe(PolicyRecipe):
     """What alignment and policy are trained on."""
 
-    skill_noise: float = 1.5
-    """Most noise on the skills of a video, see `blurred`. The robot's own skills, as they are, say to the
-    millimetre what comes next; a human's do not."""
+    skill_mix: float = 2.5
+    """How much of another video's skills is mixed into those of a video, at most, see `mixed`. The robot's
+    own skills, as they are, say to the millimetre what comes next; a human's do not."""
 
 
 class XSkillLoss(nn.Module):
-    """Alignment and policy on batches of moments, with random crops and noise on state and skills."""
+    """Alignment and policy on batches of moments, with random crops, noise on the state and mixed skills."""
 
     def __init__(self, model: XSkillModel, recipe: XSkillRecipe) -> None:
         super().__init__()
@@ -127,7 +124,7 @@ class XSkillLoss(nn.Module):
         images, state = disturbed(images, state, self.recipe, generator)
         points = self.model.vision(images, generator)
         seen = torch.cat([points, state], dim=-1)
-        sequence = blurred(sequence, self.recipe.skill_noise, generator) * there[..., None]
+        sequence = mixed(sequence, self.recipe.skill_mix, generator) * there[..., None]
         named = self.model.alignment(seen, sequence, there)
         aligned = F.mse_loss(named, due)
         # The policy learns from what it will be told, which is less than the skill that is due.
@@ -137,23 +134,20 @@ class XSkillLoss(nn.Module):
         return denoised + self.model.config.alignment_weight * aligned + self.recipe.readout_weight * told
 
 
-def blurred(sequence: Tensor, most: float, generator: torch.Generator) -> Tensor:
-    """Skills (B, S, D) as another body might have shown them: with noise, brought back to their size.
+def mixed(sequence: Tensor, most: float, generator: torch.Generator) -> Tensor:
+    """Skills (B, S, D) as another body might have shown them: mixed with another video's, of the same size.
 
-    A human's skill differs from the robot's of the same moment, half by what stays through the video, half by
-    what drifts over some moments. Each video has as much noise (standard deviation) as is drawn for it, at
-    most `most`.
+    A human's skills resemble the robot's of the same moments and are in part those of other scenes. Noise
+    does not teach the alignment to doubt them: however much of it, picture and state alone named the skill
+    that is due better than the human's video did. Each video is mixed by as much as is drawn for it, at most
+    `most` parts of the other to one of its own.
     """
-    if not most:
+    count = len(sequence)
+    if not most or count < 2:
         return sequence
-    count, length, width = sequence.shape
-    device = sequence.device
-    stays = randn_tensor((count, 1, width), generator=generator, device=device)
-    each = randn_tensor((count, width, length + DRIFT - 1), generator=generator, device=device)
-    drifts = F.avg_pool1d(each, DRIFT, 1).transpose(1, 2) * DRIFT**0.5
-    amount = most * torch.rand((count, 1, 1), generator=generator).to(device)
-    noisy = sequence + amount * (stays + drifts) / 2**0.5
-    return noisy / (1.0 + amount**2).sqrt()
+    other = sequence.roll(1, 0)
+    amount = most * torch.rand((count, 1, 1), generator=generator).to(sequence.device)
+    return (sequence + amount * other) / (1.0 + amount**2).sqrt()
 
 
 def train_xskill(
@@ -176,7 +170,10 @@ def train_xskill(
 
 
 def robot_skills(encoder: SkillEncoder, frames: Frames, out: Path) -> NDArray[np.float16]:
-    """The skill (N, D) that begins at each chosen frame of the robot's videos, kept in `out`/robot_skills.npy."""
+    """The skill (N, D) that begins at each chosen frame of the robot's videos.
+
+    Kept in `out`/robot_skills.npy.
+    """
     out.mkdir(parents=True, exist_ok=True)
     encoder = encoder.eval().requires_grad_(False)
 
