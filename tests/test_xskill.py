@@ -110,7 +110,7 @@ def test_the_loss_reaches_alignment_policy_and_vision() -> None:
 
 
 def test_mixed_skills_keep_their_size_and_resemble_another_video() -> None:
-    skills = torch.randn(64, 40, 32, generator=torch.Generator().manual_seed(1))
+    skills = torch.randn(64, 40, 256, generator=torch.Generator().manual_seed(1))
     assert mixed(skills, 0.0, torch.Generator()) is skills
     torch.testing.assert_close(mixed(skills[:1], 2.0, torch.Generator()), skills[:1])
     both = mixed(skills, 2.0, torch.Generator().manual_seed(0))
