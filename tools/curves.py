@@ -29,7 +29,7 @@ class Config:
     """Titles, if not the folders' names."""
 
 
-def losses(run: Path) -> list[tuple[int, float]]:
+def read_losses(run: Path) -> list[tuple[int, float]]:
     """Each step of a run and its loss."""
     lines = [json.loads(line) for line in (run / "loss.jsonl").read_text().splitlines()]
     return [(line["step"], line["loss"]) for line in lines]
@@ -40,7 +40,7 @@ def curve(runs: list[Path]) -> tuple[np.ndarray, np.ndarray]:
     joined: list[tuple[int, float]] = []
     for run in runs:
         before = joined[-1][0] if joined else 0
-        joined += [(before + step, loss) for step, loss in losses(run)]
+        joined += [(before + step, loss) for step, loss in read_losses(run)]
     pairs = np.array(joined)
     medians = np.array(
         [np.median(part, axis=0) for part in np.array_split(pairs, max(1, min(POINTS, len(pairs) // 10)))]

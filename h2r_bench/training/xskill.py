@@ -140,7 +140,7 @@ def mixed(sequence: Tensor, most: float, generator: torch.Generator) -> Tensor:
     A human's skills resemble the robot's of the same moments and are in part those of other scenes. Noise
     does not teach the alignment to doubt them: however much of it, picture and state alone named the skill
     that is due better than the human's video did. Each video is mixed by as much as is drawn for it, at most
-    `most` parts of the other to one of its own.
+    `most` parts of the other to one of its own; beyond the end of the other there is nothing to mix.
     """
     count = len(sequence)
     if not most or count < 2:
@@ -194,7 +194,7 @@ def _drawing_moments(
     encoder: SkillEncoder,
     skills: NDArray[np.float16],
     frames: Frames,
-    recipe: XSkillRecipe,
+    recipe: PolicyRecipe,
 ) -> Draw:
     config, stride = model.config, encoder.config.stride
 
