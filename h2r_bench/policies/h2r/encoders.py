@@ -121,11 +121,15 @@ class VPMEncoder(VideoEncoder):
 
     def forward(self, sight: Sight) -> Tensor:
         """Features (B, F, C, h, w) of `sight`."""
-        return self.vpm.features(sight.human, sight.robot, sight.generators)
+        return self.vpm.features(self.followed(sight), sight.robot, sight.generators)
+
+    def followed(self, sight: Sight) -> Tensor:
+        """What the model follows: the human's clips (B, F, H, W, 3) uint8."""
+        return sight.human
 
     def imagine(self, sight: Sight, steps: int) -> Tensor:
         """The robot's clips (B, F, H, W, 3) uint8 that the model imagines in `steps` denoising steps."""
-        return self.vpm.generate(sight.human, sight.robot, sight.generators, steps)
+        return self.vpm.generate(self.followed(sight), sight.robot, sight.generators, steps)
 
     def save(self, folder: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write the model."""
@@ -150,11 +154,10 @@ class ToldVPMEncoder(VPMEncoder):
         assert self.vpm.config.language is not None
         return self.vpm.config.language
 
-    def forward(self, sight: Sight) -> Tensor:
-        """Features (B, F, C, h, w) of `sight`."""
+    def followed(self, sight: Sight) -> Tensor:
+        """What the model follows: the words and each frame's moment (B, F, width + 1), see `guide`."""
         moments = torch.arange(self.frames).expand(len(sight), -1)
-        guided = guide(self.language, sight.instruction, moments).to(sight.robot.device)
-        return self.vpm.features(guided, sight.robot, sight.generators)
+        return guide(self.language, sight.instruction, moments).to(sight.robot.device)
 
 
 def vpm_run(sources: Sources) -> Path:
