@@ -1,8 +1,9 @@
-"""See what the video prediction model imagines: `python -m h2r_bench.predict --task pick_place`.
+"""See what a video prediction model imagines: `python -m h2r_bench.predict --task pick_place`.
 
 The paper's Figure 5: the human video, the true robot video, and predictions after one and after thirty
 denoising steps, as a picture and as a film, with PSNR and SSIM against the truth. The prediction that the
-first robot frame stays is measured beside them: whoever is not better has imagined nothing.
+first robot frame stays is measured beside them: whoever is not better has imagined nothing. A model that is
+told the task instead of seeing a human (`--policy vpp`) is shown and measured alike.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.progress import track
@@ -30,10 +32,19 @@ with extras.explained():
 
 from h2r_bench.datasets.video import write_video
 from h2r_bench.metrics import Likeness, likeness
+from h2r_bench.policies.h2r.encoders import Sight, ToldVPMEncoder, VPMEncoder
 from h2r_bench.policies.h2r.same_view import in_robot_view
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.ruler import Ruler, load_ruler, off_by
-from h2r_bench.types import CONTROL_HZ, DEFAULT_IMAGE_SIZE, Episode, Float32Array, FloatArray, UInt8Array
+from h2r_bench.types import (
+    CONTROL_HZ,
+    DEFAULT_IMAGE_SIZE,
+    Episode,
+    Float32Array,
+    FloatArray,
+    UInt8Array,
+    encode_instruction,
+)
 
 STAYS = "first frame stays"
 TRUTH = "true video"
@@ -57,8 +68,10 @@ class PredictConfig:
     """Numbers of denoising steps to show."""
     start: float = 0.15
     """Where the clip begins, as a share of the episode."""
+    policy: str = "h2r"
+    """Whose model: `h2r` sees a human, `vpp` is told the task in words."""
     weights: Path | None = None
-    """Folder of a VPM or an agent, instead of the shipped one."""
+    """Folder of a VPM or an agent of either kind, instead of the shipped one of `--policy`."""
     ruler: Path | None = None
     """Run of a ruler (`train ruler`) that measures where the predictions show the gripper. One for 128x128
     ships with the package; images of another size need their own."""
@@ -78,8 +91,8 @@ class PredictConfig:
 class Imagined:
     """One clip: what was shown, what was true, what was imagined."""
 
-    human: UInt8Array
-    """Shape (T, H, W, 3)."""
+    human: UInt8Array | None
+    """Shape (T, H, W, 3); None for a model that sees no human."""
     robot: UInt8Array
     """Shape (T, H, W, 3): the truth."""
     state: Float32Array
@@ -91,26 +104,33 @@ class Imagined:
     def rows(self) -> dict[str, UInt8Array]:
         """All clips by name, in the order of the picture."""
         steps = {f"{count} step" + "s" * (count > 1): clip for count, clip in self.predicted.items()}
-        return {"human": self.human, "robot": self.robot, **steps}
+        seen = {} if self.human is None else {"human": self.human}
+        return {**seen, "robot": self.robot, **steps}
 
 
-def imagine(model: VideoPredictionModel, episode: Episode, config: PredictConfig) -> Imagined:
+def imagine(encoder: VPMEncoder, episode: Episode, config: PredictConfig) -> Imagined:
     """Predict one clip of `episode`; the noise follows from the seed."""
-    length = model.config.frames
+    length = encoder.frames
     first = min(round(config.start * len(episode)), max(0, len(episode) - length))
     steps = np.minimum(np.arange(first, first + length), len(episode) - 1)
-    human, reference = (
-        torch.from_numpy(episode.human[steps][None]),
-        torch.from_numpy(episode.robot[first][None]),
-    )
-    if model.config.same_view:
-        begun = torch.from_numpy(episode.human[0]), torch.from_numpy(episode.robot[0])
-        human = in_robot_view(human[0], *begun)[None]
     predicted = {
-        count: model.generate(human, reference, torch.Generator().manual_seed(config.seed), count)[0].numpy()
+        count: encoder.imagine(_sight(encoder, episode, steps, config.seed), count)[0].numpy()
         for count in config.steps
     }
-    return Imagined(episode.human[steps], episode.robot[steps], episode.state[steps], predicted)
+    human = None if encoder.told else episode.human[steps]
+    return Imagined(human, episode.robot[steps], episode.state[steps], predicted)
+
+
+def _sight(encoder: VPMEncoder, episode: Episode, steps: NDArray[np.int64], seed: int) -> Sight:
+    """What the model is shown at the first of `steps`."""
+    human = torch.from_numpy(episode.human[steps])
+    if encoder.same_view:
+        human = in_robot_view(human, torch.from_numpy(episode.human[0]), torch.from_numpy(episode.robot[0]))
+    robot = torch.from_numpy(episode.robot[steps[:1]])
+    words = torch.from_numpy(encode_instruction(episode.instruction)[None])
+    return Sight(
+        human[None], robot, words, torch.from_numpy(steps[:1]), [torch.Generator().manual_seed(seed)]
+    )
 
 
 @dataclass(frozen=True)
@@ -182,13 +202,13 @@ def predict(config: PredictConfig) -> dict[str, Figures]:
     """Imagine, write picture and film of the first episode and the figures of all, and return these."""
     from h2r_bench.envs.recording import record_episode
 
-    model = load(config.weights)
-    ruler = _ruler(config, model.config.image_size)
+    encoder = load(config.weights, config.policy)
+    ruler = _ruler(config, encoder.image_size)
     found: list[dict[str, Measured]] = []
     seeds = range(config.seed, config.seed + config.episodes)
     for seed in track(seeds, "imagining", console=Console(stderr=True)):
-        episode = record_episode(config.task, seed, image_size=model.config.image_size)
-        imagined = imagine(model, episode, config)
+        episode = record_episode(config.task, seed, image_size=encoder.image_size)
+        imagined = imagine(encoder, episode, config)
         found.append(measure(imagined, ruler))
         if seed == config.seed:
             write(config.out / f"{config.task}_{seed}", imagined)
@@ -205,14 +225,25 @@ def _ruler(config: PredictConfig, image_size: tuple[int, int]) -> Ruler | None:
     return load_ruler() if image_size == DEFAULT_IMAGE_SIZE else None
 
 
-def load(weights: Path | None) -> VideoPredictionModel:
-    """The VPM in folder `weights`; the shipped one without. Raises ValueError for one that sees no human."""
-    from h2r_bench.policies.h2r.agent import H2RAgent
+def load(weights: Path | None = None, policy: str = "h2r") -> VPMEncoder:
+    """The VPM in folder `weights`; without, that of the shipped weights of `policy`.
 
-    model = VideoPredictionModel.load(weights or H2RAgent.folder())
-    if model.config.language is not None:
-        raise ValueError(f"the model in {weights} is told the task; shown here are those that see a human")
-    return model
+    Raises ValueError for an agent without one.
+    """
+    if weights is None:
+        weights = _shipped(policy)
+    model = VideoPredictionModel.load(weights)
+    return (VPMEncoder if model.config.language is None else ToldVPMEncoder)(model)
+
+
+def _shipped(policy: str) -> Path:
+    from h2r_bench.policies.catalog import find_agent
+    from h2r_bench.policies.h2r.agent import ImaginingDecoderAgent
+
+    agent = find_agent(policy).find()
+    if not (isinstance(agent, type) and issubclass(agent, ImaginingDecoderAgent)):
+        raise ValueError(f"{policy} has no video prediction model to look at; h2r and vpp do")
+    return agent.folder()
 
 
 def write(stem: Path, imagined: Imagined) -> None:

@@ -9,9 +9,9 @@ import torch
 from tiny import TINY
 
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
-from h2r_bench.policies.h2r.agent import H2RAgent, Head
-from h2r_bench.policies.h2r.config import COMPACT, PAPER, CLIPConfig, H2RConfig, from_json, to_json
-from h2r_bench.policies.h2r.encoders import VPMEncoder
+from h2r_bench.policies.h2r.agent import H2RAgent, Head, VPPAgent
+from h2r_bench.policies.h2r.config import COMPACT, MINILM, PAPER, CLIPConfig, H2RConfig, from_json, to_json
+from h2r_bench.policies.h2r.encoders import ToldVPMEncoder, VPMEncoder
 from h2r_bench.policies.h2r.files import (
     WeightsDamagedError,
     WeightsMissingError,
@@ -20,7 +20,7 @@ from h2r_bench.policies.h2r.files import (
 )
 from h2r_bench.policies.h2r.normalizer import Normalizer
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
-from h2r_bench.types import Agent, Demonstration, ImaginingAgent
+from h2r_bench.types import Agent, Demonstration, ImaginingAgent, encode_instruction
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -300,6 +300,14 @@ def test_imagining_shows_the_clip_of_the_newest_chunk_and_changes_nothing() -> N
     vpm = subject.heads["basic"].encoder.vpm
     wanted = vpm.generate(human, image, [generator], H2RAgent.imagined_steps)[0].numpy()
     np.testing.assert_array_equal(np.stack(shown[2:]), wanted[:2])
+
+
+def test_an_agent_that_is_told_the_task_imagines_as_well() -> None:
+    encoder = ToldVPMEncoder(VideoPredictionModel(TINY.vpm).with_words(MINILM))
+    subject = VPPAgent({"basic": Head(encoder, ActionDecoder(TINY.decoder))}, execute=2)
+    assert isinstance(subject, ImaginingAgent)
+    subject.predict({**observation(), "instruction": encode_instruction("push the cube")})
+    assert subject.imagine(1).shape == (32, 32, 3)
 
 
 @pytest.mark.parametrize("threads", [1, 2, None])

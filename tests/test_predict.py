@@ -6,15 +6,23 @@ from typing import TYPE_CHECKING
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import torch
 from tiny import TINY
 
 from h2r_bench import predict
 from h2r_bench.datasets.video import read_video
+from h2r_bench.envs.recording import record_episode
 from h2r_bench.metrics import likeness
+from h2r_bench.policies.h2r.config import MINILM
+from h2r_bench.policies.h2r.encoders import ToldVPMEncoder
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
+from h2r_bench.policies.h2r.words import guide
+from h2r_bench.types import encode_instruction
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from torch import Tensor
 
 
 def test_likeness_of_known_clips() -> None:
@@ -60,6 +68,22 @@ def test_the_command_writes_picture_film_and_figures(
     assert (tmp_path / "pick_place_0.png").read_bytes() == first
 
 
+def test_a_model_that_is_told_the_task_is_shown_without_a_human(tmp_path: Path) -> None:
+    told = VideoPredictionModel(TINY.vpm).with_words(MINILM)
+    told.save(tmp_path / "vpm")
+    words = ["--weights", str(tmp_path / "vpm"), "--out", str(tmp_path), "--steps", "1"]
+    assert predict.main(words) == 0
+    assert iio.imread(tmp_path / "pick_place_0.png").shape[0] == 2 * 32
+    encoder = predict.load(tmp_path / "vpm")
+    assert isinstance(encoder, ToldVPMEncoder)
+    seen: list[Tensor] = []
+    encoder.vpm.generate = lambda guide, *_: seen.append(guide) or torch.zeros(1, 4, 32, 32, 3)  # type: ignore[method-assign]
+    episode = record_episode("pick_place", 0, image_size=(32, 32))
+    predict.imagine(encoder, episode, predict.PredictConfig(steps=(1,)))
+    wanted = guide(MINILM, encode_instruction(episode.instruction)[None], np.arange(4)[None])
+    torch.testing.assert_close(seen[0], wanted)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -67,6 +91,8 @@ def test_the_command_writes_picture_film_and_figures(
         (["--steps", "0"], "at least 1"),
         (["--start", "1.5"], "share of the episode"),
         (["--weights", "/nowhere"], "/nowhere"),
+        (["--policy", "blind"], "blind has no video prediction model"),
+        (["--policy", "vppp"], "Did you mean 'vpp'"),
     ],
 )
 def test_bad_input_is_named(

@@ -130,11 +130,11 @@ def imagined() -> UInt8Array:
     """Clips (T, H, W, 3): of each task human, robot, and the shipped model's 1 and 30 steps side by side."""
     from h2r_bench.predict import PredictConfig, film, imagine, load
 
-    model, films = load(None), []
+    encoder, films = load(), []
     for task in track(IMAGINED, "imagining"):
         config = PredictConfig(task=task, seed=FIRST_SEED)
-        episode = record_episode(task, config.seed, image_size=model.config.image_size)
-        films.append(film(imagine(model, episode, config)))
+        episode = record_episode(task, config.seed, image_size=encoder.image_size)
+        films.append(film(imagine(encoder, episode, config)))
     return np.concatenate(films, axis=1)
 
 

@@ -117,10 +117,9 @@ class DecoderAgent(ChunkingAgent):
         return Sight(human, robot, words, torch.from_numpy(due.step), due.generators)
 
 
-class H2RAgent(DecoderAgent):
-    """The video prediction model imagines the robot's video; the action decoder reads it."""
+class ImaginingDecoderAgent(DecoderAgent):
+    """A decoder behind a video prediction model: it imagines the robot's video, and can show it."""
 
-    shipped = "h2r_compact"
     imagined_steps: ClassVar[int] = 1
     """Denoising steps of what is imagined for films: by default the one whose features the decoder reads."""
 
@@ -150,7 +149,13 @@ class H2RAgent(DecoderAgent):
         return self._clip[min(max(step - int(due.step[0]), 0), len(self._clip) - 1)]
 
 
-class VPPAgent(DecoderAgent):
+class H2RAgent(ImaginingDecoderAgent):
+    """The video prediction model imagines the robot's video; the action decoder reads it."""
+
+    shipped = "h2r_compact"
+
+
+class VPPAgent(ImaginingDecoderAgent):
     """Video Prediction Policy: the same model and decoder, told the task in words; it sees no human."""
 
     encoders = ("vpp",)

@@ -105,7 +105,7 @@ class KNNAgent(ChunkingAgent):
         return self.inner.predict_chunks(replace(due, rows={**due.rows, "human_clip": clips}))
 
     def imagine(self, step: int) -> UInt8Array:
-        """What the inner agent imagines of the robot (H, W, 3) at `step`, see `H2RAgent.imagine`."""
+        """What the inner agent imagines of the robot (H, W, 3) at `step`, see its `imagine`."""
         return self.inner.imagine(step)
 
 
