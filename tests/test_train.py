@@ -65,6 +65,7 @@ def test_every_stage_end_to_end(tmp_path: Path, data: Path) -> None:
     assert agent.world == 1
     assert [entry["steps"] for entry in agent.manifest["runs"]] == [3, 3, 3, 2]
     assert agent.manifest["runs"][-1]["reader"]["steps"] == 1
+    assert [len(entry["losses"]["loss"]) for entry in agent.manifest["runs"]] == [3, 3, 3, 2]
     readme = (out / "README.md").read_text()
     assert f"| `{decoder}`, frame reader | 1 |" in readme
     assert f"python -m h2r_bench.train vpm --data {data}" in readme

@@ -1,10 +1,13 @@
-"""Draws the loss curves of training runs: `python tools/curves.py --runs DIR... --out FILE`."""
+"""Draws the loss curves behind trained weights: `python tools/curves.py --weights DIR... --out FILE`."""
 
 from __future__ import annotations
 
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -13,54 +16,88 @@ import tyro
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
-POINTS = 120
-"""Medians that a curve is drawn with."""
+from h2r_bench.policies.h2r.files import MANIFEST
+from h2r_bench.training.record import LOSSES, finished, unfolded
+
+COLUMNS = 4
+"""Panels side by side."""
 
 
 @dataclass(frozen=True)
 class Config:
-    """Draw the loss of each run over its steps, side by side."""
+    """Draw the loss of each trained part over the samples it has seen, one panel a part.
 
-    runs: tuple[str, ...]
-    """Folders that hold `loss.jsonl`. Runs that went on from each other make one curve: `FIRST:SECOND`."""
+    A part that went on from earlier runs of its own is one curve over all of them. Runs whose losses were not
+    kept count with their samples; where these were not counted either, the curve begins at zero after them.
+    """
+
+    weights: tuple[Path, ...]
+    """Folders of an agent's weights, or of finished runs."""
     out: Path
     """The picture."""
-    names: tuple[str, ...] = ()
-    """Titles, if not the folders' names."""
 
 
-def read_losses(run: Path) -> list[tuple[int, float]]:
-    """Each step of a run and its loss."""
-    lines = [json.loads(line) for line in (run / "loss.jsonl").read_text().splitlines()]
-    return [(line["step"], line["loss"]) for line in lines]
+@dataclass(frozen=True)
+class Curve:
+    """The loss of one part."""
+
+    title: str
+    samples: np.ndarray
+    """Seen so far."""
+    loss: np.ndarray
 
 
-def curve(runs: list[Path]) -> tuple[np.ndarray, np.ndarray]:
-    """Steps and losses of runs in a row, as medians over equal parts: steps without a condition stand out."""
-    joined: list[tuple[int, float]] = []
+def curves_of(folder: Path) -> list[Curve]:
+    """The curves of all parts of the weights or of the run in `folder` whose losses were kept."""
+    packed = folder / MANIFEST
+    runs = json.loads(packed.read_text())["runs"] if packed.is_file() else finished(folder)
+    curves = []
     for run in runs:
-        before = joined[-1][0] if joined else 0
-        joined += [(before + step, loss) for step, loss in read_losses(run)]
-    pairs = np.array(joined)
-    medians = np.array(
-        [np.median(part, axis=0) for part in np.array_split(pairs, max(1, min(POINTS, len(pairs) // 10)))]
-    )
-    return medians[:, 0], medians[:, 1]
+        parts = over_samples([run])
+        if parts:
+            samples, losses = (np.concatenate(each) for each in zip(*parts, strict=True))
+            curves.append(Curve(title_of(run), samples, losses))
+    return curves
+
+
+def over_samples(runs: Sequence[dict[str, Any]]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Samples seen so far and loss of each of `runs` and of those they went on from, oldest first."""
+    seen, curves = 0.0, []
+    for run in unfolded(runs):
+        samples, kept = run.get("samples") or 0, run.get(LOSSES)
+        if samples and kept:
+            steps = np.asarray(kept["step"], dtype=float)
+            curves.append((seen + steps * samples / run["steps"], np.asarray(kept["loss"], dtype=float)))
+        seen += samples
+    return curves
+
+
+def title_of(run: dict[str, Any]) -> str:
+    """What a run trained: the command's first word, its stage, and its tasks if they are not the default."""
+    words = shlex.split(run["command"])[3:]
+    config = run["config"]
+    stage = f", stage {config['stage']}" if config.get("stage") else ""
+    tasks = f", {' '.join(config['tasks'])}" if "--tasks" in words else ""
+    return f"{words[0]}{stage}{tasks}"
 
 
 def main(config: Config) -> None:
-    """Draw and write the picture."""
-    chains = [[Path(each) for each in run.split(":")] for run in config.runs]
-    names = config.names or tuple(chain[-1].name for chain in chains)
-    figure, axes = plt.subplots(
-        1, len(config.runs), figsize=(3.2 * len(config.runs), 2.6), squeeze=False, layout="constrained"
+    """Draw and write the picture. Raises SystemExit where no losses were kept."""
+    curves = [each for folder in config.weights for each in curves_of(folder)]
+    if not curves:
+        raise SystemExit(f"no losses were kept with {', '.join(map(str, config.weights))}")
+    columns = min(COLUMNS, len(curves))
+    rows = -(-len(curves) // columns)
+    figure, grid = plt.subplots(
+        rows, columns, figsize=(3.2 * columns, 2.6 * rows), squeeze=False, layout="constrained"
     )
-    for axis, chain, name in zip(axes[0], chains, names, strict=True):
-        steps, losses = curve(chain)
-        axis.plot(steps, losses, linewidth=1.2)
-        axis.set(title=name, xlabel="step", yscale="log")
+    for axis in grid.flat[len(curves) :]:
+        axis.set_axis_off()
+    for axis, each in zip(grid.flat, curves, strict=False):
+        axis.plot(each.samples, each.loss, linewidth=1.2)
+        axis.set(xlabel="samples seen", ylabel="loss", yscale="log")
+        axis.set_title(each.title, fontsize=9)
         axis.grid(visible=True, which="both", alpha=0.25)
-    axes[0][0].set_ylabel("loss")
     config.out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(config.out, dpi=110)
 

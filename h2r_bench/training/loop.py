@@ -33,6 +33,7 @@ from h2r_bench import extras
 from h2r_bench.datasets.lock import hold
 from h2r_bench.training.board import Board
 from h2r_bench.training.interrupt import Interrupt
+from h2r_bench.training.losses import LOG
 from h2r_bench.training.muon import Muon
 from h2r_bench.types import UInt8Array
 
@@ -295,7 +296,7 @@ class Trainer:
         """The loss log, open at its end, without lines beyond the checkpoint."""
         if not self.main:
             return Path(os.devnull).open("w")
-        path = self.out / "loss.jsonl"
+        path = self.out / LOG
         lines = path.read_text().splitlines(keepends=True) if path.exists() else []
         path.write_text("".join(lines[: self.step]))
         return path.open("a")

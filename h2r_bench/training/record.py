@@ -12,6 +12,7 @@ import torch
 
 from h2r_bench.datasets import DatasetError, EpisodeStore
 from h2r_bench.policies.h2r.files import MANIFEST
+from h2r_bench.training.losses import LOG, curve
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 RUN = "run.json"
 READER = "reader"
 """Folder, in the run of a decoder, of its frame reader's training."""
+LOSSES = "losses"
+"""Entry of a run's record: its loss, see `curve`."""
 INITIAL = "initial"
 """Entry of a run's record: the runs of the same part that it went on from."""
 BUDGET = ("steps", "minutes", "checkpoint_minutes")
@@ -69,7 +72,12 @@ def _progress(out: Path) -> dict[str, Any]:
     """What the training in `out` took."""
     progress = json.loads((out / "checkpoint" / "progress.json").read_text())
     minutes = round(progress["seconds"] / 60, 2)
-    return {"steps": progress["step"], "samples": progress["samples"], "minutes": minutes}
+    return {
+        "steps": progress["step"],
+        "samples": progress["samples"],
+        "minutes": minutes,
+        LOSSES: curve(out / LOG),
+    }
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
