@@ -15,11 +15,12 @@ import tyro
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from h2r_bench.policies.h2r.files import MANIFEST
 from h2r_bench.training.record import LOSSES, finished, unfolded
 
-COLUMNS = 4
+COLUMNS = 3
 """Panels side by side."""
 
 
@@ -96,6 +97,8 @@ def main(config: Config) -> None:
     for axis, each in zip(grid.flat, curves, strict=False):
         axis.plot(each.samples, each.loss, linewidth=1.2)
         axis.set(xlabel="samples seen", ylabel="loss", yscale="log")
+        axis.xaxis.set_major_locator(MaxNLocator(4))
+        axis.xaxis.set_major_formatter(EngFormatter(sep=""))
         axis.set_title(each.title, fontsize=9)
         axis.grid(visible=True, which="both", alpha=0.25)
     config.out.parent.mkdir(parents=True, exist_ok=True)
