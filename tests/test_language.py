@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -59,10 +60,12 @@ def test_towers_are_read_from_folders(tmp_path: Path, kind: str) -> None:
         SentenceEncoder(LanguageConfig(kind, str(tmp_path))).embed(["push it"])  # type: ignore[arg-type]
 
 
-def test_the_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_extra_that_brings_all_of_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    language._tower.cache_clear()
     with pytest.raises(ModuleNotFoundError, match=r"h2r-bench\[language\]"):
-        language.minilm_folder()
+        SentenceEncoder(MINILM).load()
 
 
 def test_the_papers_encoder_is_that_of_clip_vit_l_14() -> None:

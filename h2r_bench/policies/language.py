@@ -72,6 +72,8 @@ def sentence_encoder(config: LanguageConfig) -> SentenceEncoder:
 
 @lru_cache(maxsize=2)
 def _tower(kind: str, source: str) -> Callable[[str], Tensor]:
+    if kind == "minilm":
+        source = source or str(minilm_folder())  # first, for its extra brings transformers too
     bars = require_transformers().utils.logging
     shown = bars.is_progress_bar_enabled()
     bars.disable_progress_bar()
@@ -85,9 +87,8 @@ def _tower(kind: str, source: str) -> Callable[[str], Tensor]:
 def _minilm(source: str) -> Callable[[str], Tensor]:
     """Mean of the last layer's tokens, normalised, as its authors' own pipeline does."""
     transformers = require_transformers()
-    folder = source or str(minilm_folder())
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    model = transformers.AutoModel.from_pretrained(folder).eval()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(source)
+    model = transformers.AutoModel.from_pretrained(source).eval()
 
     @torch.no_grad()
     def embed(sentence: str) -> Tensor:
