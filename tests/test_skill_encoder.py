@@ -5,6 +5,7 @@ import pytest
 import torch
 from episodes import make_episode
 from tiny import TINY_XSKILL
+from torch import Tensor
 
 from h2r_bench.policies.rivals.augmentation import distorted
 from h2r_bench.policies.rivals.skill_encoder import (
@@ -14,6 +15,7 @@ from h2r_bench.policies.rivals.skill_encoder import (
     swapped_prediction,
     time_contrast,
 )
+from h2r_bench.training.xskill import SkillLoss
 
 CONFIG = TINY_XSKILL.skills
 
@@ -62,10 +64,29 @@ def test_views_that_agree_have_the_lower_loss() -> None:
 def test_the_contrast_in_time_wants_neighbours_alike() -> None:
     steady = torch.stack([torch.linspace(0, 1, 12).cos(), torch.linspace(0, 1, 12).sin()], 1) * 3
     shuffled = steady[torch.randperm(12, generator=noise())]
-    losses = [time_contrast(each[None], 0.1, 1, 4, noise(1)) for each in (steady, shuffled)]
+    all_of_it = torch.tensor([12])
+    losses = [time_contrast(each[None], all_of_it, 0.1, 1, 4, noise(1)) for each in (steady, shuffled)]
     assert losses[0] < losses[1]
     with pytest.raises(ValueError, match="more than 4 windows"):
-        time_contrast(steady[None, :4], 0.1, 1, 4, noise())
+        time_contrast(steady[None, :4], torch.tensor([4]), 0.1, 1, 4, noise())
+
+
+@pytest.mark.parametrize("counted", [1, 3, 9])
+def test_windows_that_do_not_count_change_no_contrast(counted: int) -> None:
+    """Neither as what is contrasted nor as what it is contrasted with."""
+    scores = torch.rand(2, 12, 5, generator=noise())
+    other = scores.clone()
+    other[0, counted:] = torch.rand(12 - counted, 5, generator=noise(2))
+
+    def losses(first: int) -> list[Tensor]:
+        windows = torch.tensor([first, 12])
+        return [time_contrast(each, windows, 0.1, 2, 3, noise(1)) for each in (scores, other)]
+
+    one, same = losses(counted)
+    torch.testing.assert_close(one, same)
+    assert one.isfinite()
+    one, another = losses(12)
+    assert one != another
 
 
 def test_a_window_is_its_first_and_last_frame() -> None:
@@ -91,12 +112,26 @@ def test_beyond_the_end_the_last_frame_repeats() -> None:
 def test_each_body_is_balanced_by_itself() -> None:
     skills = encoder()
     human, robot = (torch.randint(0, 256, (2, 7, 32, 32, 3), dtype=torch.uint8) for _ in range(2))
-    together = noise(3)
-    one, other = skills.video_loss(human, together), skills.video_loss(robot, together)
-    torch.testing.assert_close(skills.loss(human, robot, noise(3)), one + other)
+    together, windows = noise(3), torch.tensor([5, 3])
+    one = skills.video_loss(human, windows, together)
+    other = skills.video_loss(robot, windows, together)
+    both = SkillLoss(skills)(human, windows, robot, windows, generator=noise(3))
+    torch.testing.assert_close(both, one + other)
     one.backward()
     assert skills.prototypes.grad is not None
     assert skills.token.grad is not None
+
+
+def test_a_last_frame_that_repeats_is_no_window() -> None:
+    """What stands behind the windows that count changes nothing, prototypes included."""
+    skills = encoder()
+    video = torch.randint(0, 256, (1, 7, 32, 32, 3), dtype=torch.uint8)
+    other = video.clone()
+    other[:, 5:] = 0  # of windows 3 and 4
+    windows = torch.tensor([3])
+    one, same = (skills.video_loss(each, windows, noise(3)) for each in (video, other))
+    torch.testing.assert_close(one, same)
+    assert skills.video_loss(other, torch.tensor([4]), noise(3)) != one
 
 
 def test_views_of_a_video_differ_and_its_frames_are_distorted_alike() -> None:

@@ -128,7 +128,7 @@ def test_human_and_robot_videos_are_not_paired(
 
     def look(self: Trainer, draw: object, title: str) -> None:
         for seed in range(64):
-            human, robot = draw(np.random.default_rng(seed))  # type: ignore[operator]
+            human, _, robot, _ = draw(np.random.default_rng(seed))  # type: ignore[operator]
             first, second = index[human[0, 0].numpy().tobytes()], robots[robot[0, 0].numpy().tobytes()]
             drawn.append((first // STEPS, second // STEPS))
 
@@ -142,11 +142,14 @@ def test_human_and_robot_videos_are_not_paired(
 
 
 def test_videos_stay_in_their_episode_and_end_with_its_last_frame(frames: Frames) -> None:
-    drawn = draw_videos(frames, np.random.default_rng(0), 50, 9, 2)
+    drawn, windows = draw_videos(frames, np.random.default_rng(0), 50, 9, 2)
     assert (drawn // STEPS == drawn[:, :1] // STEPS).all()
     assert set((drawn[:, 0] % STEPS).tolist()) == {0}
     assert (drawn[:, -1] % STEPS == STEPS - 1).all()
-    shorter = draw_videos(frames, np.random.default_rng(0), 200, 3, 2)
+    # Of the seven windows those count that begin before the last frame, at steps 0, 2, 4 and so on.
+    assert set(windows.tolist()) == {min(7, STEPS // 2)}
+    shorter, windows = draw_videos(frames, np.random.default_rng(0), 200, 3, 2)
+    assert set(windows.tolist()) == {1}
     assert set((shorter[:, 0] % STEPS).tolist()) == set(range(8))
     assert (np.diff(shorter, axis=1) == 2).all()
 

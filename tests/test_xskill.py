@@ -109,15 +109,41 @@ def test_the_loss_reaches_alignment_policy_and_vision() -> None:
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 
+def test_naming_skills_does_not_shape_what_is_seen() -> None:
+    """Of the losses only acting, and the readout beside it, reach the visual encoder."""
+    torch.manual_seed(0)
+    model = XSkillModel(POLICY)
+    loss = XSkillLoss(model, XSkillRecipe(readout_weight=0.0))
+    model.policy.loss = lambda *_: torch.zeros(())  # type: ignore[method-assign]
+    sequence, there = padded(torch.randn(5, 16), POLICY.longest)
+    images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    batch = (torch.rand(2, 10), sequence.expand(2, -1, -1), there.expand(2, -1), torch.randn(2, 16))
+    rest = (torch.rand(2, 4, 10), torch.rand(2, len(AHEAD), 10))
+    loss(images, *batch, *rest, generator=torch.Generator().manual_seed(0)).backward()
+    assert all(parameter.grad is not None for parameter in model.alignment.parameters())
+    assert not any(each.grad is not None and each.grad.any() for each in model.vision.parameters())
+
+
 def test_mixed_skills_keep_their_size_and_resemble_another_video() -> None:
     skills = torch.randn(64, 40, 256, generator=torch.Generator().manual_seed(1))
-    assert mixed(skills, 0.0, torch.Generator()) is skills
-    torch.testing.assert_close(mixed(skills[:1], 2.0, torch.Generator()), skills[:1])
-    both = mixed(skills, 2.0, torch.Generator().manual_seed(0))
+    there = torch.ones(64, 40, dtype=torch.bool)
+    assert mixed(skills, there, 0.0, torch.Generator()) is skills
+    torch.testing.assert_close(mixed(skills[:1], there[:1], 2.0, torch.Generator()), skills[:1])
+    both = mixed(skills, there, 2.0, torch.Generator().manual_seed(0))
     assert both.var().item() == pytest.approx(1.0, abs=0.05)
     own, other = (both * skills).mean((1, 2)), (both * skills.roll(1, 0)).mean((1, 2))
     assert own.min() < 0.55 < 0.95 < own.max()  # 1 / sqrt(1 + 2^2) where most is mixed in
     torch.testing.assert_close(own**2 + other**2, torch.ones(64), atol=0.2, rtol=0.0)
+
+
+def test_beyond_the_end_of_either_video_nothing_is_mixed() -> None:
+    lengths = torch.tensor([4, 9, 6])
+    there = torch.arange(10) < lengths[:, None]
+    skills = torch.randn(3, 10, 8, generator=torch.Generator().manual_seed(1)) * there[..., None]
+    both = mixed(skills, there, 2.0, torch.Generator().manual_seed(0))
+    assert not both[~there].any()
+    torch.testing.assert_close(both[1, 4:], skills[1, 4:])  # the other, 0, has 4 skills
+    assert not torch.allclose(both[1, :4], skills[1, :4])
 
 
 def test_the_policy_learns_from_what_the_alignment_says() -> None:

@@ -130,18 +130,19 @@ class SkillEncoder(Stored):
         """Cosines (N, prototypes) of skills (N, width) and prototypes."""
         return skills @ F.normalize(self.prototypes, dim=1).T
 
-    def loss(self, human: Tensor, robot: Tensor, generator: torch.Generator) -> Tensor:
-        """Both kinds of video, each by itself: (V, M, H, W, 3) uint8, frames half a window apart."""
-        return self.video_loss(human, generator) + self.video_loss(robot, generator)
+    def video_loss(self, videos: Tensor, windows: Tensor, generator: torch.Generator) -> Tensor:
+        """Prototype loss and contrast in time for videos of one body, (V, M, H, W, 3) uint8.
 
-    def video_loss(self, videos: Tensor, generator: torch.Generator) -> Tensor:
-        """Prototype loss and contrast in time for videos of one body, (V, M, H, W, 3) uint8."""
+        Frames are half a window apart. Of the M - 2 windows of each video its first `windows` (V,) count:
+        what follows is a last frame that repeats, and as alike as no two moments of a video are.
+        """
         config = self.config.prototypes
         one, other = (self.views(videos, generator) for _ in range(2))
-        agreement = swapped_prediction(one.flatten(0, 1), other.flatten(0, 1), config)
+        counted = torch.arange(one.shape[1], device=one.device) < windows[:, None]
+        agreement = swapped_prediction(one[counted], other[counted], config)
         step = self.config.window // 2
         near, far = max(1, config.near // step), max(1, config.far // step)
-        contrast = time_contrast(one, config.temperature, near, far, generator)
+        contrast = time_contrast(one, windows, config.temperature, near, far, generator)
         return config.swav_weight * agreement + config.contrast_weight * contrast
 
     def views(self, videos: Tensor, generator: torch.Generator) -> Tensor:
@@ -210,23 +211,24 @@ def swapped_prediction(one: Tensor, other: Tensor, config: PrototypeConfig) -> T
 
 
 def time_contrast(
-    scores: Tensor, temperature: float, near: int, far: int, generator: torch.Generator
+    scores: Tensor, windows: Tensor, temperature: float, near: int, far: int, generator: torch.Generator
 ) -> Tensor:
-    """InfoNCE within each video, on scores (V, W, K) of its windows in order.
+    """InfoNCE within each video, on scores (V, W, K) of its windows in order, of which `windows` (V,) count.
 
     For each window one at most `near` places away is to look more alike than any at least `far` away.
     """
-    count = scores.shape[1]
-    if count <= far:
-        raise ValueError(f"a contrast in time needs more than {far} windows of a video, got {count}")
-    places = torch.arange(count, device=scores.device)
-    offsets = torch.randint(1, near + 1, (count,), generator=generator)
-    signs = 2 * torch.randint(2, (count,), generator=generator) - 1
-    partner = (torch.arange(count) + offsets * signs).to(scores.device)
-    inside = (partner >= 0) & (partner < count)
-    partner = torch.where(inside, partner, 2 * places - partner).clamp(0, count - 1)
+    most = scores.shape[1]
+    if most <= far:
+        raise ValueError(f"a contrast in time needs more than {far} windows of a video, got {most}")
+    places = torch.arange(most)
+    offsets = torch.randint(1, near + 1, (most,), generator=generator)
+    signs = 2 * torch.randint(2, (most,), generator=generator) - 1
+    places, steps = places.to(scores.device), (offsets * signs).to(scores.device)
+    partner, last = (places + steps).expand(len(scores), -1), windows[:, None] - 1
+    partner = torch.where((partner >= 0) & (partner <= last), partner, places - steps)
+    partner = torch.minimum(partner.clamp(min=0), last)
+    counted = places <= last
     alike = scores @ scores.transpose(1, 2) / temperature
-    apart = (places[:, None] - places).abs() >= far
-    chosen = F.one_hot(partner, count).bool()
-    logits = alike.masked_fill(~(apart | chosen), float("-inf"))
-    return F.cross_entropy(logits.flatten(0, 1), partner.repeat(len(scores)))
+    apart = ((places[:, None] - places).abs() >= far) & counted[:, None]
+    logits = alike.masked_fill(~(apart | F.one_hot(partner, most).bool()), float("-inf"))
+    return F.cross_entropy(logits[counted], partner[counted])
