@@ -214,7 +214,7 @@ class TrainVPP(TrainVPM):
         """The model of stage 1."""
         language = preset(self.preset).language
         language = replace(language, source=self.words or language.source)
-        return replace(super().sizes(), clip=None, language=language)
+        return replace(super().sizes(), clip=None, language=language, guide_added=True)
 
 
 @dataclass(frozen=True)

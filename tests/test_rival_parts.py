@@ -9,9 +9,16 @@ import torch
 from tiny import TINY_RESNET, TINY_UNET, TINY_VISION
 
 from h2r_bench.policies.h2r.blocks import centres
-from h2r_bench.policies.rivals import diffusion_policy, xskill
+from h2r_bench.policies.rivals import diffusion_policy, vision, xskill
 from h2r_bench.policies.rivals.chunk_unet import ChunkUNet, ChunkUNetConfig
-from h2r_bench.policies.rivals.vision import PAPER, VisionConfig, VisualEncoder, cropped
+from h2r_bench.policies.rivals.vision import (
+    PAPER,
+    VisionConfig,
+    VisualEncoder,
+    corners_of,
+    cropped,
+    middle_of,
+)
 
 
 def noise(seed: int = 0) -> torch.Generator:
@@ -27,11 +34,29 @@ def test_the_spatial_softmax_says_where_a_map_is_hot() -> None:
 def test_crops_are_the_middle_or_anywhere() -> None:
     images = torch.arange(6).repeat(3, 6, 1)[..., None].expand(-1, -1, -1, 3)
     assert torch.equal(cropped(images, (4, 6))[0, 0, :, 0], torch.tensor([1, 2, 3, 4]))
-    lefts = {
-        int(cropped(images, (4, 6), noise(seed))[row, 0, 0, 0]) for seed in range(20) for row in range(3)
-    }
-    assert lefts == {0, 1, 2}
-    assert torch.equal(cropped(images, (4, 6), noise(1)), cropped(images, (4, 6), noise(1)))
+    drawn = [corners_of(images, (4, 6), noise(seed)) for seed in range(20)]
+    assert {(left, top) for corners in drawn for left, top in corners.tolist()} == {(0, 0), (1, 0), (2, 0)}
+    for corners in drawn:
+        assert torch.equal(cropped(images, (4, 6), corners)[:, 0, 0, 0], corners[:, 0])
+    assert torch.equal(corners_of(images, (4, 6), noise(1)), drawn[1])
+
+
+@pytest.mark.parametrize("config", [replace(TINY_VISION, out=None), TINY_RESNET])
+def test_places_do_not_follow_the_crop(config: VisionConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part of the image that lies a cell further right has all its places a cell further right."""
+    encoder = VisualEncoder(config)
+    images = torch.zeros(3, 64, 96, 3, dtype=torch.uint8)
+    config = replace(config, image_size=(96, 64), crop=(64, 32))
+    encoder.config = config
+    left, top = middle_of(images, config.crop)
+    corners = torch.tensor([[left, top], [left + config.stride, top], [left, top - config.stride]])
+    monkeypatch.setattr(vision, "corners_of", lambda *_: corners)
+    places = encoder(images, noise()).unflatten(1, (-1, 2))
+    down, across = encoder.trunk(torch.zeros(1, 3, 32, 64)).shape[-2:]
+    cell = torch.tensor([2 / max(across - 1, 1), 2 / max(down - 1, 1)])
+    for moved, direction in zip(places[1:] - places[0], ([1.0, 0.0], [0.0, -1.0]), strict=True):
+        torch.testing.assert_close(moved, (torch.tensor(direction) * cell).expand_as(moved))
+    torch.testing.assert_close(places[0], encoder(images)[0].unflatten(0, (-1, 2)))
 
 
 @pytest.mark.parametrize("config", [TINY_VISION, TINY_RESNET])

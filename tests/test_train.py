@@ -216,6 +216,17 @@ def test_clips_are_in_time_and_stay_in_their_episode(data: Path) -> None:
     spread = frames.clips(np.random.default_rng(0), 200, 4, span=8)
     assert (spread.ahead[:, 0] == 0).all()
     assert set(spread.ahead[:, 1:].ravel()) == set(range(8))
+    ahead = frames.clips(np.random.default_rng(0), 200, 4, span=8, max_lag=0, now=False)
+    assert set(ahead.ahead.ravel()) == set(range(1, 8))
+    assert (ahead.reference <= ahead.robot[:, 0]).all()
+
+
+def test_clips_of_a_share_begin_early(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("h2r_bench.training.frames.EARLY", 3)  # episodes here have 12 frames
+    frames = load_frames(data, (32, 32))
+    for share, expected in ((0.0, 0.25), (0.5, 0.625), (1.0, 1.0)):
+        begin = frames.clips(np.random.default_rng(0), 4000, 2, max_lag=0, early=share).reference % 12
+        assert (begin < 3).mean() == pytest.approx(expected, abs=0.05)
 
 
 def test_videos_are_decoded_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -58,6 +58,23 @@ def test_a_single_frame_knows_its_moment() -> None:
     assert not torch.allclose(soon, late)
 
 
+def test_what_is_told_is_added_to_the_maps_and_says_nothing_at_first() -> None:
+    before = model(temporal=False)
+    vpm = before.with_guide_added().eval().requires_grad_(False)
+    near, far = (told("Push.", moments=(at,)) for at in (1, 9))
+    assert torch.equal(vpm.features(near, robot(), noise()), before.features(near, robot(), noise()))
+    assert vpm.with_guide_added() is vpm
+    torch.nn.init.normal_(vpm.words.added[-1].weight)
+    assert not torch.allclose(vpm.features(near, robot(), noise()), before.features(near, robot(), noise()))
+    tokens = (vpm.words(each[0]) for each in (near, far))
+    assert not torch.allclose(*(vpm.words.maps(each) for each in tokens))
+    latents = torch.randn(1, 1, *CONFIG.latent_shape)
+    dropped = (each.loss(far, robot(), latents[:, 0], latents, noise(), drop=1.0) for each in (vpm, before))
+    torch.testing.assert_close(*dropped)  # without words nothing is added
+    kept = vpm.with_temporal_layers().without_temporal_layers().eval()
+    assert torch.equal(kept.features(far, robot(), noise()), vpm.features(far, robot(), noise()))
+
+
 def test_a_batch_gives_what_each_gives_alone() -> None:
     vpm, sentences = model(), ("Push the cup.", "Turn the pen left.")
     together = vpm.features(told(*sentences), robot(2), [noise(0), noise(1)])

@@ -15,6 +15,7 @@ from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyModel
 from h2r_bench.training.loop import Batch, Loop, Trainer
 from h2r_bench.training.readout import Readout, actions_ahead
 from h2r_bench.training.repaint import repainted
+from h2r_bench.training.rewording import instructions
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -36,6 +37,15 @@ class PolicyRecipe:
     state says it is and does not look, and so never comes back when it has gone astray."""
     readout_weight: float = 1.0
     """Weight of a second loss, see `Readout`, as for the decoders of `h2r`."""
+
+
+@dataclass(frozen=True)
+class ToldPolicyRecipe(PolicyRecipe):
+    """What a policy that is told the task is trained on."""
+
+    reword: float = 0.5
+    """Share of the moments of episodes with the cue `scene` whose instruction names other things and colours,
+    see `reworded`."""
 
 
 class DiffusionPolicyLoss(nn.Module):
@@ -77,7 +87,7 @@ def disturbed(
 
 
 def train_diffusion_policy(
-    model: DiffusionPolicyModel, frames: Frames, loop: Loop, recipe: PolicyRecipe, out: Path
+    model: DiffusionPolicyModel, frames: Frames, loop: Loop, recipe: ToldPolicyRecipe, out: Path
 ) -> DiffusionPolicyModel:
     """Train `model` on the chosen moments of `frames` and write it into `out`."""
     config = model.config
@@ -87,7 +97,7 @@ def train_diffusion_policy(
     def draw(rng: np.random.Generator) -> Batch:
         rows = frames.chosen[rng.integers(len(frames.chosen), size=recipe.batch)]
         state, actions = labels(model.normalizer, frames, rows, config.unet.chunk)
-        words = sentences.embed_codes(frames.instructions(rows))
+        words = sentences.embed(instructions(frames, rows, recipe.reword, rng))
         ahead = actions_ahead(model.normalizer, frames, rows)
         return torch.from_numpy(frames.robot[rows]), state, words, actions, ahead
 

@@ -38,6 +38,8 @@ _OFFSETS_AT_ONCE = 64
 
 MAX_LAG = 3
 """Largest delay of the robot's reference frame behind the human's clip in training [steps]."""
+EARLY = 10
+"""Steps of the beginning of an episode; trials all begin there, clips seldom do."""
 
 
 @dataclass(frozen=True)
@@ -109,17 +111,28 @@ class Frames:
         frames: int,
         span: int | None = None,
         max_lag: int = MAX_LAG,
+        *,
+        now: bool = True,
+        early: float = 0.0,
     ) -> Clips:
         """Draw `count` clips of `frames` frames: consecutive, or the first and any of the next `span`.
 
         Beyond the end of an episode its last frame repeats, as in an observation. The robot's reference frame
-        is up to `max_lag` steps late.
+        is up to `max_lag` steps late. Without `now` clips with a `span` have no first frame, all are ahead of
+        it. A share `early` begins in the first second of an episode.
         """
         start = self.chosen[rng.integers(len(self.chosen), size=count)]
+        if early:
+            begins, _ = self._bounds(start)
+            start = np.where(
+                rng.random(count) < early, np.minimum(start, begins + rng.integers(EARLY, size=count)), start
+            )
         offsets = np.tile(np.arange(frames), (count, 1))
-        if span:
+        if span and now:
             offsets = rng.integers(span, size=(count, frames))
             offsets[:, 0] = 0
+        elif span:
+            offsets = rng.integers(1, span, size=(count, frames))
         first, last = self._bounds(start)
         human = np.minimum(start[:, None] + offsets, last[:, None])
         reference = np.maximum(self.robot_of_human[start] - rng.integers(max_lag + 1, size=count), first)

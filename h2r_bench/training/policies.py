@@ -13,7 +13,7 @@ from h2r_bench.policies.rivals import diffusion_policy, xskill
 from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyModel
 from h2r_bench.policies.rivals.skill_encoder import SkillConfig, SkillEncoder
 from h2r_bench.policies.rivals.xskill import XSkillConfig, XSkillModel
-from h2r_bench.training.diffusion_policy import PolicyRecipe, train_diffusion_policy
+from h2r_bench.training.diffusion_policy import ToldPolicyRecipe, train_diffusion_policy
 from h2r_bench.training.inputs import BASIC, domain_of, first_model, open_frames, preset_of
 from h2r_bench.training.loop import Loop
 from h2r_bench.training.record import earlier_runs, finish_run, history, start_run
@@ -37,7 +37,7 @@ class TrainDiffusionPolicy:
     stays."""
     words: str | None = None
     """Local folder or hub id of the sentence encoder, if not the preset's own."""
-    recipe: tyro.conf.OmitArgPrefixes[PolicyRecipe] = field(default_factory=PolicyRecipe)
+    recipe: tyro.conf.OmitArgPrefixes[ToldPolicyRecipe] = field(default_factory=ToldPolicyRecipe)
     loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
     def __post_init__(self) -> None:

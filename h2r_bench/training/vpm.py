@@ -57,6 +57,8 @@ class Objective:
     repaint: float = 0.0
     """Share of the clips that are shown in other colours and surroundings, the human's and the robot's each
     in a way of its own, see `repainted`."""
+    early: float = 0.0
+    """Share of the clips that begin in the first second of an episode, beside those that do so by chance."""
     min_snr: float | None = None
     """Gamma of min-SNR weighting (the authors' code: 5); without a number all timesteps count alike."""
 
@@ -124,12 +126,14 @@ def first_stage_again(
 ) -> VideoPredictionModel:
     """The model in folder `first` without its temporal layers.
 
-    One that has no scene comparison gets one of the widths `comparison`, where there are any.
-    With `same_view` it is shown the human moved onto the robot's view from now on.
+    One that has no scene comparison gets one of the widths `comparison`, where there are any. With
+    `same_view` it is shown the human moved onto the robot's view from now on. What one that is told the task
+    is told is added to its maps from now on.
     """
     torch.manual_seed(loop.seed)
     model = VideoPredictionModel.load(first)
     model = model.with_same_view() if same_view else model
+    model = model.with_guide_added() if model.config.language is not None else model
     if model.temporal:
         model = model.without_temporal_layers()
     return model.with_comparison(comparison) if comparison else model
@@ -205,11 +209,15 @@ def train_vpm(
     frames.device = device_for(loop)
     latents = None if objective.repaint else cached_latents(model, data, frames)
     span = None if model.temporal else model.config.frames
-    lag = MAX_LAG if model.config.language is None else 0
+    told = model.config.language is not None
+    # A model that is told the task has the frame of now before it, on time, and would but copy it.
+    lag, now = (0, False) if told else (MAX_LAG, True)
     cells = model.config.latent_shape[1:]
 
     def draw(rng: np.random.Generator) -> Batch:
-        drawn = frames.clips(rng, objective.clips, objective.frames, span, lag)
+        drawn = frames.clips(
+            rng, objective.clips, objective.frames, span, lag, now=now, early=objective.early
+        )
         robot = torch.from_numpy(frames.robot[drawn.reference])
         return (
             guide_of(model, frames, drawn),

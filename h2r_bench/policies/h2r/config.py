@@ -192,6 +192,9 @@ class VPMConfig:
     """With it the model is told the task in words instead of being shown a human (the video model of Video
     Prediction Policy): cross-attention sees words and moment of each frame instead of the image embedding,
     and there is no behaviour extractor."""
+    guide_added: bool = False
+    """Whether what a model is told is also added to its maps, where others have what the human's frames add.
+    Cross-attention alone leaves it unsure how far ahead a frame is."""
     same_view: bool = False
     """Whether the human's clip comes moved onto the robot's view, see `same_view.py`."""
     residual: bool = False

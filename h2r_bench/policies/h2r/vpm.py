@@ -57,14 +57,14 @@ class VideoPredictionModel(nn.Module):
         self.config = config
         self.temporal = temporal
         self.vae = LatentCoder(config.vae).requires_grad_(False)
+        width = config.unet.channels[max(0, config.behavior.level - 1)]
         if config.language is None:
             self.image_encoder = build_image_encoder(config)
-            level = config.behavior.level
-            width = config.unet.channels[max(0, level - 1)]
             self.behavior = BehaviorExtractor(config.behavior, width)
             self.comparison = SceneComparison(config.behavior, width) if config.behavior.comparison else None
         else:
-            self.words = WordTokens(config.language.width, config.unet.token_dim)
+            added = width if config.guide_added else None
+            self.words = WordTokens(config.language.width, config.unet.token_dim, added)
         self.s_unet = build_spatial(config)
         spatial = build_spatial(config, reference_input=config.reference_input)
         self.st_unet: nn.Module = build_spatial_temporal(config, spatial) if temporal else spatial
@@ -124,13 +124,24 @@ class VideoPredictionModel(nn.Module):
 
     def with_words(self, language: LanguageConfig) -> VideoPredictionModel:
         """These VAE and UNets in a model that is told the task in `language`; what it is told is new."""
-        model = VideoPredictionModel(replace(self.config, language=language), temporal=self.temporal)
+        config = replace(self.config, language=language, guide_added=True)
+        model = VideoPredictionModel(config, temporal=self.temporal)
         own = self.state_dict()
         kept = {
             name: value for name, value in own.items() if name.split(".")[0] in ("vae", "s_unet", "st_unet")
         }
         missing = model.load_state_dict(kept, strict=False).missing_keys
         if wrong := [name for name in missing if not name.startswith("words.")]:
+            raise RuntimeError(f"not carried over: {wrong}")
+        return model
+
+    def with_guide_added(self) -> VideoPredictionModel:
+        """These weights of a model that is told the task; what is added to its maps says nothing yet."""
+        if self.config.guide_added:
+            return self
+        model = VideoPredictionModel(replace(self.config, guide_added=True), temporal=self.temporal)
+        missing = model.load_state_dict(self.state_dict(), strict=False).missing_keys
+        if wrong := [name for name in missing if not name.startswith("words.added.")]:
             raise RuntimeError(f"not carried over: {wrong}")
         return model
 
@@ -162,6 +173,7 @@ class VideoPredictionModel(nn.Module):
         else:
             tokens = self.words(guide.flatten(0, 1).to(self.dtype))
             own = self.words.of_reference(guide[:, 0].to(self.dtype))
+            self._behavior = None if drop or not self.config.guide_added else self.words.maps(tokens)
         if drop:
             return torch.zeros_like(tokens)
         self.s_unet(reference, 0, own)

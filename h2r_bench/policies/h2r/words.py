@@ -40,12 +40,17 @@ class WordTokens(nn.Module):
     Without the moment a model of single frames (stage one) could not tell the next frame from the last.
     """
 
-    def __init__(self, width: int, token_dim: int) -> None:
-        """For embeddings of `width` values."""
+    def __init__(self, width: int, token_dim: int, added: int | None = None) -> None:
+        """For embeddings of `width` values; with `added` also for maps of so many channels."""
         super().__init__()
         self.waves = Timesteps(_WAVES, flip_sin_to_cos=True, downscale_freq_shift=0)
         self.words = nn.Linear(width, token_dim)
         self.moment = nn.Sequential(nn.Linear(_WAVES, token_dim), nn.SiLU(), nn.Linear(token_dim, token_dim))
+        if added is not None:
+            last = nn.Linear(token_dim, added)
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+            self.added = nn.Sequential(nn.Linear(2 * token_dim, token_dim), nn.SiLU(), last)
 
     def forward(self, guide: Tensor) -> Tensor:
         """Rows (N, width + 1) of a guide to tokens (N, 2, token_dim)."""
@@ -53,6 +58,11 @@ class WordTokens(nn.Module):
         # An embedding is a unit vector: its values are of the order of one over the root of its width.
         words = self.words(guide[:, :-1] * self.words.in_features**0.5)
         return torch.stack([words, self.moment(waves)], dim=1)
+
+    def maps(self, tokens: Tensor) -> Tensor:
+        """What tokens (N, 2, token_dim) add to a frame's maps, (N, added, 1, 1); zero at first."""
+        added: Tensor = self.added(tokens.flatten(1))
+        return added[..., None, None]
 
     def of_reference(self, guide: Tensor) -> Tensor:
         """The tokens (N, 2, token_dim) of the reference frame, whose moment is now."""

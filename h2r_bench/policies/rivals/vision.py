@@ -8,6 +8,7 @@ as well, and learns faster.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,6 +49,11 @@ class VisionConfig:
     def __post_init__(self) -> None:
         if self.trunk == "small" and len(self.channels) != 2:
             raise ValueError(f"the small trunk has two widths in `channels`, not {len(self.channels)}")
+
+    @property
+    def stride(self) -> int:
+        """How far apart two cells of the heat maps are in the image [pixels]."""
+        return 8 if self.trunk == "small" else 4 * math.prod(self.strides)
 
 
 PAPER = VisionConfig((424, 240), (382, 216), "resnet", (64, 128, 256, 512), points=32, out=None, groups=16)
@@ -125,11 +131,20 @@ class VisualEncoder(nn.Module):
         return self.config.out or 2 * self.config.points
 
     def forward(self, images: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Images (B, H, W, 3) uint8 to (B, `width`); cropped at random with a `generator`."""
+        """Images (B, H, W, 3) uint8 to (B, `width`); cropped at random with a `generator`.
+
+        Places are those in the middle of the image, whichever part is looked at: actions are where they are.
+        """
+        corners = corners_of(images, self.config.crop, generator) if generator is not None else None
         # Channels last, as the pixels lie in memory, group normalisation in bfloat16 takes ten times as long.
-        maps = self.trunk(to_unit(cropped(images, self.config.crop, generator)).contiguous())
+        maps = self.trunk(to_unit(cropped(images, self.config.crop, corners)).contiguous())
         share = self.heat(maps).flatten(2).float().softmax(-1)
         places = centres(share, maps.shape[-2], maps.shape[-1])
+        if corners is not None:
+            cells = torch.tensor([maps.shape[-1] - 1, maps.shape[-2] - 1]).clamp(min=1)
+            moved = corners - torch.tensor(middle_of(images, self.config.crop))
+            moved = 2 * moved / (self.config.stride * cells)
+            places = places + moved[:, None].to(places)
         if self.head is None:
             return places.flatten(1)
         there = share @ maps.flatten(2).transpose(1, 2).to(share.dtype)
@@ -137,17 +152,26 @@ class VisualEncoder(nn.Module):
         return seen
 
 
-def cropped(images: Tensor, size: tuple[int, int], generator: torch.Generator | None = None) -> Tensor:
-    """The middle of `images` (B, H, W, 3), or with a `generator` a part of each: (B, height, width, 3)."""
+def middle_of(images: Tensor, size: tuple[int, int]) -> tuple[int, int]:
+    """Left and top edge of the part in the middle of `images` (B, H, W, 3), `size` is width and height."""
+    return (images.shape[2] - size[0]) // 2, (images.shape[1] - size[1]) // 2
+
+
+def corners_of(images: Tensor, size: tuple[int, int], generator: torch.Generator) -> Tensor:
+    """Left and top edges (B, 2) of parts of `images` (B, H, W, 3), of `size`, that lie anywhere [pixels]."""
+    spare = images.shape[2] - size[0], images.shape[1] - size[1]
+    return torch.stack([torch.randint(each + 1, (len(images),), generator=generator) for each in spare], 1)
+
+
+def cropped(images: Tensor, size: tuple[int, int], corners: Tensor | None = None) -> Tensor:
+    """Parts (B, height, width, 3) of `images` (B, H, W, 3) at `corners` (B, 2); without them the middle."""
     width, height = size
-    down, across = images.shape[1] - height, images.shape[2] - width
-    if generator is None:
-        return images[:, down // 2 : down // 2 + height, across // 2 : across // 2 + width]
-    tops = torch.randint(down + 1, (len(images),), generator=generator).tolist()
-    lefts = torch.randint(across + 1, (len(images),), generator=generator).tolist()
+    if corners is None:
+        left, top = middle_of(images, size)
+        return images[:, top : top + height, left : left + width]
     return torch.stack(
         [
             image[top : top + height, left : left + width]
-            for image, top, left in zip(images, tops, lefts, strict=True)
+            for image, (left, top) in zip(images, corners.tolist(), strict=True)
         ]
     )
