@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+from episodes import make_episode
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tiny_agents import decoder_agent
+from tiny_agents import MAKERS
 
 from h2r_bench import train
-from h2r_bench.training.errors import compare
+from h2r_bench.training.errors import compare, errors_of, open_agent
 
 CHUNK = 4
 
@@ -29,7 +31,7 @@ def test_what_is_the_same_is_off_by_nothing() -> None:
     assert errors.position_mm == 0.0
     assert errors.rotation_deg < 1e-3
     assert errors.gripper == 1.0
-    assert errors.clips == 5
+    assert errors.chunks == 5
 
 
 @given(st.floats(-0.2, 0.2), st.floats(-0.2, 0.2), st.floats(-0.2, 0.2))
@@ -66,20 +68,48 @@ def run(*words: object) -> int:
     return train.main([str(word) for word in words])
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    weights = decoder_agent("vpm", tmp_path / "weights")
-    common = ("errors", "--weights", weights, "--episodes", 1, "--clips", 3, "--tasks", "push_pull")
+@pytest.fixture
+def weights(tmp_path: Path) -> Callable[[str], Path]:
+    return lambda policy: MAKERS[policy](tmp_path / policy)
+
+
+@pytest.mark.parametrize("policy", sorted(MAKERS))
+def test_the_command(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], weights: Callable[[str], Path], policy: str
+) -> None:
+    common = ("errors", "--policy", policy, "--weights", weights(policy))
+    common += ("--episodes", 1, "--moments", 3, "--tasks", "push_pull")
     assert run(*common, "--out", tmp_path / "out") == 0
     printed = capsys.readouterr().out
     record = json.loads((tmp_path / "out" / "errors.json").read_text())["push_pull"]
-    assert record["clips"] == 3
+    assert record["chunks"] == 3
     assert record["position_mm"] > 0.0
     assert f"{record['position_mm']:.1f} mm" in printed
     assert run(*common) == 0
     assert capsys.readouterr().out == printed
 
 
-def test_weights_for_another_domain_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    weights = decoder_agent("vpm", tmp_path / "weights")
-    assert run("errors", "--weights", weights, "--tasks", "writing_play") == 2
-    assert "has decoders for basic, none for writing" in capsys.readouterr().err
+def test_chunks_are_those_of_trials_and_compared_from_their_moment_on(weights: Callable[[str], Path]) -> None:
+    agent, episode = open_agent("diffusion_policy", weights("diffusion_policy")), make_episode(3)
+    asked: list[int] = []
+
+    def knows(observation: dict[str, np.ndarray], step: int) -> np.ndarray:
+        np.testing.assert_array_equal(observation["image"], episode.robot[step])
+        np.testing.assert_array_equal(observation["human_clip"][0], episode.human[step])
+        asked.append(step)
+        return episode.action[np.minimum(step + np.arange(agent.chunk), len(episode) - 1)]
+
+    agent.plan = knows  # type: ignore[method-assign, assignment]
+    errors = errors_of(agent, [episode, episode], 4, "basic", 0)
+    assert (errors.position_mm, errors.gripper, errors.chunks) == (0.0, 1.0, 8)
+    assert asked[0] == 0
+    assert asked[:4] == asked[4:] == sorted(set(asked))
+
+
+def test_what_cannot_be_measured_is_refused(
+    capsys: pytest.CaptureFixture[str], weights: Callable[[str], Path]
+) -> None:
+    assert run("errors", "--weights", weights("h2r"), "--tasks", "writing_play") == 2
+    assert "know the domain basic, not 'writing'" in capsys.readouterr().err
+    assert run("errors", "--policy", "expert") == 2
+    assert "expert predicts no chunks" in capsys.readouterr().err

@@ -37,6 +37,7 @@ class Job:
 
 
 VIDEO = "--repaint 0.5 --focus-weight 8"
+TOLD = "--repaint 0.5 --motion-weight 0 --early 0.2"
 DECODER = "--batch 64 --reader-batch 512 --lr 0.012 --repaint 0.4"
 WRITING = "--tasks writing_play"
 POLICY = "--batch 256 --lr 0.01 --repaint 0.4"
@@ -47,7 +48,7 @@ JOBS = (
         f"vpm --stage 1 --init {{init}} --same-view --compare --clips 96 --frames 6 --lr 0.012 {VIDEO}",
         3.2,
     ),
-    Job("vpp1", f"vpp --stage 1 --unets {{init}} --clips 96 --frames 6 --lr 0.02 {VIDEO}", 3.3),
+    Job("vpp1", f"vpp --stage 1 --unets {{init}} --clips 96 --frames 6 --lr 0.02 {TOLD}", 3.3),
     Job("dp", f"diffusion_policy {POLICY}", 6.0),
     Job("skills", "xskill --videos 16 --lr 0.01", 1.6),
     Job("human", f"decoder --encoder resnet18 {DECODER.replace('64', '32', 1)}", 4.6),
@@ -61,12 +62,18 @@ JOBS = (
     Job("xsw", f"xskill --stage 2 --init {{runs}}/skills {WRITING} {POLICY}", 1.8, ("skills",)),
     Job(
         "vpp2",
-        f"vpp --stage 2 --init {{runs}}/vpp1 --temporal {{init}} --clips 24 --frames 16 --lr 0.01 {VIDEO}",
+        f"vpp --stage 2 --init {{runs}}/vpp1 --temporal {{init}} --clips 24 --frames 16 --lr 0.01 {TOLD}",
         0.6,
         ("vpp1",),
     ),
     Job("dec", f"decoder --vpm {{runs}}/vpm2 --init {{init}} {DECODER}", 2.0, ("vpm2",), clips=12000),
-    Job("vppdec", f"decoder --encoder vpp --vpm {{runs}}/vpp2 {DECODER}", 2.0, ("vpp2",), clips=12000),
+    Job(
+        "vppdec",
+        f"decoder --encoder vpp --vpm {{runs}}/vpp2 --init {{init}} {DECODER}",
+        2.0,
+        ("vpp2",),
+        clips=12000,
+    ),
     Job(
         "decw",
         f"decoder --vpm {{runs}}/vpm2 --init {{init}}/writing {WRITING} {DECODER}",
@@ -74,7 +81,13 @@ JOBS = (
         ("vpm2",),
         clips=4000,
     ),
-    Job("vppw", f"decoder --encoder vpp --vpm {{runs}}/vpp2 {WRITING} {DECODER}", 1.2, ("vpp2",), clips=4000),
+    Job(
+        "vppw",
+        f"decoder --encoder vpp --vpm {{runs}}/vpp2 --init {{init}}/writing {WRITING} {DECODER}",
+        1.2,
+        ("vpp2",),
+        clips=4000,
+    ),
     Job("seeing", f"decoder --encoder untrained_seeing --vpm {{init}} {DECODER}", 1.3, clips=8000),
     Job("untrained", f"decoder --encoder untrained --vpm {{init}} {DECODER}", 1.3, clips=8000),
     Job("hand", "hand --batch 256 --lr 0.01 --repaint 0.4", 1.2),

@@ -102,6 +102,8 @@ class ChunkingAgent(ABC):
     """Folder of its weights in the package's assets; empty for agents that ship without."""
     recipe: ClassVar[str] = "docs/training.md"
     """Where it is said how its weights are made."""
+    image_size: tuple[int, int]
+    """Width and height of the images that it reads [pixels]; `load` sets it."""
     threads: int | None = 1
     """Threads of the CPU that it computes on: with one it does the same, bit by bit, on any number of cores,
     and never waits for a core that is busy. None takes all, which is faster for large batches."""

@@ -18,9 +18,9 @@ from h2r_bench.policies.h2r.encoders import Sources
 from h2r_bench.policies.hand_tracker import HandConfig
 from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, SceneConfig, SceneReader, Towers
 from h2r_bench.training.decoder import Recipe, fitted_config, train_decoder
-from h2r_bench.training.errors import errors_of, open_head
+from h2r_bench.training.errors import errors_of, open_agent
 from h2r_bench.training.hand import train_hand
-from h2r_bench.training.held_out import held_out
+from h2r_bench.training.held_out import held_out_episodes
 from h2r_bench.training.inputs import BASIC, domain_of, first_model, open_frames, preset
 from h2r_bench.training.knn import build_gallery
 from h2r_bench.training.loop import Loop
@@ -142,24 +142,26 @@ class BuildKNN:
 
 @dataclass(frozen=True)
 class MeasureErrors:
-    """How many millimetres the chunks of an agent's decoder are off on held-out episodes."""
+    """How many millimetres the chunks of an agent are off on held-out episodes."""
 
-    weights: Path
-    """Folder of the agent's weights, as `pack` writes it."""
+    policy: str = "h2r"
+    """Agent, by name: any that predicts chunks."""
+    weights: Path | None = None
+    """Folder of its weights, as `pack` writes it; without it those it ships with."""
     out: Path | None = None
     """Folder to write errors.json into."""
     tasks: tuple[str, ...] = BASIC
     """Tasks whose held-out episodes are recorded and measured, each by itself; all of one training domain."""
     episodes: int = 20
     """Held-out episodes of each task."""
-    clips: int = 200
-    """Clips that are measured of each task."""
+    moments: int = 10
+    """Chunks that are measured of each episode, from its beginning on."""
     seed: int = 0
-    """Of the clips and the noise."""
+    """Of the noise."""
 
     def __post_init__(self) -> None:
-        if min(self.episodes, self.clips) < 1 or self.seed < 0:
-            raise ValueError("--episodes and --clips are at least 1, --seed at least 0")
+        if min(self.episodes, self.moments) < 1 or self.seed < 0:
+            raise ValueError("--episodes and --moments are at least 1, --seed at least 0")
 
 
 @dataclass(frozen=True)
@@ -244,11 +246,11 @@ def run_knn(job: BuildKNN, command: list[str]) -> None:
 
 def run_errors(job: MeasureErrors, command: list[str]) -> None:
     """Print how far the chunks are off, and write it to `out`/errors.json."""
-    head = open_head(job.weights, domain_of(job.tasks))
+    agent, domain = open_agent(job.policy, job.weights), domain_of(job.tasks)
     found = {}
     for task in job.tasks:
-        frames = held_out(task, job.episodes, head.encoder.image_size)
-        found[task] = errors = errors_of(head, frames, job.clips, job.seed, f"clips of {task}")
+        episodes = held_out_episodes(task, job.episodes, agent.image_size)
+        found[task] = errors = errors_of(agent, episodes, job.moments, domain, job.seed)
         x, y, z = errors.axes_mm
         print(
             f"{task:16} position {errors.position_mm:.1f} mm (x {x:.1f}, y {y:.1f}, z {z:.1f}; "

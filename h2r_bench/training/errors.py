@@ -1,4 +1,4 @@
-"""How far a decoder agent's chunks are from the expert's on clips that nothing was trained on.
+"""How far an agent's chunks are from the expert's in episodes that nothing was trained on.
 
 What the agent would do in the states that the expert was in: perception and decoding alone, no control.
 """
@@ -9,26 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from rich.console import Console
-from rich.progress import track
 from scipy.spatial.transform import Rotation
 
-from h2r_bench.policies.h2r.agent import load_heads
-from h2r_bench.policies.h2r.encoders import Sight
-from h2r_bench.policies.h2r.files import read_manifest
-from h2r_bench.training.decoder import draw_clips, look
-from h2r_bench.types import GRIPPER_OPENS_ABOVE
+from h2r_bench.policies.catalog import find_agent
+from h2r_bench.policies.chunking import ChunkingAgent
+from h2r_bench.types import CONTROL_HZ, GRIPPER_OPENS_ABOVE, Demonstration, encode_instruction
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
-    from h2r_bench.policies.h2r.agent import Head
-    from h2r_bench.training.frames import Clips, Frames
-    from h2r_bench.types import Float32Array
-
-PIECE = 8
-"""Clips that the encoder sees at once."""
+    from h2r_bench.types import Episode, Float32Array
 
 
 @dataclass(frozen=True)
@@ -45,29 +36,42 @@ class ChunkErrors:
     """Angle between the target orientation and the expert's [degrees]."""
     gripper: float
     """Share of the actions whose gripper command is the expert's."""
-    clips: int
+    chunks: int
 
 
-def open_head(folder: Path, domain: str) -> Head:
-    """The decoder of training domain `domain` in the weights `folder`, and its encoder.
+def open_agent(name: str, weights: Path | None) -> ChunkingAgent:
+    """The agent called `name`, which has to predict chunks; without `weights` with those it ships with.
 
-    Raises WeightsDamagedError, or ValueError when the weights have none for the domain.
+    Raises UnknownNameError, WeightsMissingError, WeightsDamagedError, or ValueError for any other agent.
     """
-    heads = load_heads(folder, read_manifest(folder))
-    if domain not in heads:
-        raise ValueError(f"{folder} has decoders for {', '.join(sorted(heads))}, none for {domain}")
-    heads[domain].encoder.eval()
-    return heads[domain]
+    kind = find_agent(name).find()
+    if not issubclass(kind, ChunkingAgent):
+        raise ValueError(f"{name} predicts no chunks of actions, so there is nothing to measure")
+    agent: ChunkingAgent = kind.from_pretrained(weights)
+    return agent
 
 
-def errors_of(head: Head, frames: Frames, clips: int, seed: int, title: str) -> ChunkErrors:
-    """What the chunks of `head` are off on `clips` clips of `frames`, drawn as for training."""
-    drawn = draw_clips(head.encoder, frames, np.random.default_rng((seed, 78)), clips)
-    starts = track(range(0, clips, PIECE), title, console=Console(stderr=True))
-    parts = [_chunks(head, frames, drawn[at : at + PIECE], seed + at) for at in starts]
-    made = np.concatenate(parts)
-    wanted = frames.actions_after(drawn.robot[:, 0], made.shape[1])
-    return compare(made, wanted)
+def errors_of(
+    agent: ChunkingAgent, episodes: Iterable[Episode], moments: int, domain: str, seed: int
+) -> ChunkErrors:
+    """What the chunks of `agent` are off at `moments` of each episode, spread evenly from its first on.
+
+    The episodes are of training domain `domain`; `seed` is that of each trial. Raises UnknownDomainError.
+    """
+    made, wanted = [], []
+    for episode in episodes:
+        demonstration = Demonstration(episode.human, CONTROL_HZ, episode.instruction, domain=domain)
+        agent.reset(demonstration, episode.instruction, seed)
+        for step in np.unique(np.linspace(0, len(episode) - 1, moments + 1).round().astype(int)[:-1]):
+            seen = {
+                "image": episode.robot[step],
+                "state": episode.state[step],
+                "human_clip": demonstration.clip(step),
+                "instruction": encode_instruction(episode.instruction),
+            }
+            made.append(agent.plan(seen, int(step)))
+            wanted.append(episode.action[np.minimum(step + np.arange(agent.chunk), len(episode) - 1)])
+    return compare(np.stack(made), np.stack(wanted))
 
 
 def compare(made: Float32Array, wanted: Float32Array) -> ChunkErrors:
@@ -83,16 +87,5 @@ def compare(made: Float32Array, wanted: Float32Array) -> ChunkErrors:
         first_mm=float(np.median(distance[:, : max(1, made.shape[1] // 2)])),
         rotation_deg=float(np.median(np.degrees((turned.inv() * meant).magnitude()))),
         gripper=float(same.mean()),
-        clips=len(made),
+        chunks=len(made),
     )
-
-
-@torch.no_grad()
-def _chunks(head: Head, frames: Frames, drawn: Clips, seed: int) -> Float32Array:
-    """The chunks (B, chunk, 7) of the clips `drawn`."""
-    count = len(drawn.reference)
-    generators = [torch.Generator().manual_seed(seed * 1_000_003 + row) for row in range(count)]
-    features = head.encoder(Sight(*look(head.encoder, frames, drawn), generators))
-    config = head.decoder.config
-    noise = torch.stack([torch.randn(config.chunk, config.action_dim, generator=each) for each in generators])
-    return head.decoder.act(features, frames.state[drawn.reference], noise)

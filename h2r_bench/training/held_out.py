@@ -12,7 +12,7 @@ from h2r_bench.envs.recording import record_episode
 from h2r_bench.training.frames import Frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
     from h2r_bench.types import Episode
 
@@ -21,10 +21,16 @@ FIRST_SEED = 3_000_000_000
 _ARRAYS = ("state", "action", "hand_pose", "human_frame_index")
 
 
+def held_out_episodes(task: str, count: int, image_size: tuple[int, int]) -> Iterator[Episode]:
+    """`count` episodes of `task`, one by one: the same ones at every call. Raises UnknownNameError."""
+    seeds = range(FIRST_SEED, FIRST_SEED + count)
+    for seed in track(seeds, f"recording {task}", console=Console(stderr=True)):
+        yield record_episode(task, seed, image_size=image_size)
+
+
 def held_out(task: str, episodes: int, image_size: tuple[int, int]) -> Frames:
     """The frames of `episodes` episodes of `task`: the same ones at every call. Raises UnknownNameError."""
-    seeds = track(range(FIRST_SEED, FIRST_SEED + episodes), f"recording {task}", console=Console(stderr=True))
-    return frames_of(record_episode(task, seed, image_size=image_size) for seed in seeds)
+    return frames_of(held_out_episodes(task, episodes, image_size))
 
 
 def frames_of(episodes: Iterable[Episode]) -> Frames:
