@@ -110,11 +110,7 @@ class VideoPredictionModel(nn.Module):
         if self.config.language is not None or self.comparison is not None:
             return self
         behavior = replace(self.config.behavior, comparison=widths)
-        model = VideoPredictionModel(replace(self.config, behavior=behavior), temporal=self.temporal)
-        missing = model.load_state_dict(self.state_dict(), strict=False).missing_keys
-        if wrong := [name for name in missing if not name.startswith("comparison.")]:
-            raise RuntimeError(f"not carried over: {wrong}")
-        return model
+        return self._extended(replace(self.config, behavior=behavior), "comparison.")
 
     def with_same_view(self) -> VideoPredictionModel:
         """These weights, to be shown the human moved onto the robot's view."""
@@ -139,9 +135,13 @@ class VideoPredictionModel(nn.Module):
         """These weights of a model that is told the task; what is added to its maps says nothing yet."""
         if self.config.guide_added:
             return self
-        model = VideoPredictionModel(replace(self.config, guide_added=True), temporal=self.temporal)
+        return self._extended(replace(self.config, guide_added=True), "words.added.")
+
+    def _extended(self, config: VPMConfig, new: str) -> VideoPredictionModel:
+        """These weights in a model of `config`, in which only parts whose names begin with `new` are new."""
+        model = VideoPredictionModel(config, temporal=self.temporal)
         missing = model.load_state_dict(self.state_dict(), strict=False).missing_keys
-        if wrong := [name for name in missing if not name.startswith("words.added.")]:
+        if wrong := [name for name in missing if not name.startswith(new)]:
             raise RuntimeError(f"not carried over: {wrong}")
         return model
 
