@@ -61,7 +61,7 @@ def test_jobs_wait_for_what_they_need_and_the_same_command_goes_on(
 
     monkeypatch.setattr(recipe.subprocess, "Popen", popen)
     settings = recipe.Recipe(
-        tmp_path, runs=tmp_path / "runs", slots=2, only=("vpm1", "vpm2", "dec", "xs", "skills")
+        tmp_path, runs=tmp_path / "runs", slots=2, only=("vpm1", "vpm2", "dec", "xs", "skills", "dp")
     )
     assert recipe.main(settings) == 2
     begun = log.read_text().split()
@@ -72,3 +72,8 @@ def test_jobs_wait_for_what_they_need_and_the_same_command_goes_on(
     assert recipe.main(settings) == 0
     assert set(packed[1:]) == {"one late", "other late"}  # nothing was written, so both are packed
     assert log.read_text().split() == [*begun, "xs"]
+
+
+def test_a_job_without_what_it_builds_on_is_refused(recipe: Any, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="add dp skills"):
+        recipe.main(recipe.Recipe(tmp_path, runs=tmp_path / "runs", only=("xs",)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,12 @@ from h2r_bench.policies.catalog import AGENTS
 from h2r_bench.policies.h2r.config import PRESETS
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.policies.rivals import diffusion_policy, xskill
+from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyModel
 from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
+from h2r_bench.policies.rivals.xskill import XSkillModel
 from h2r_bench.training.frames import Frames, load_frames
 from h2r_bench.training.loop import Loop, Trainer
+from h2r_bench.training.warm_start import start_from_told
 from h2r_bench.training.xskill import SkillRecipe, draw_videos, robot_skills, train_skills
 from h2r_bench.types import Demonstration, encode_instruction
 
@@ -116,6 +120,41 @@ def test_xskill(tmp_path: Path, data: Path) -> None:
     assert run(*more) == 0
     assert len(json.loads((tmp_path / "more" / "run.json").read_text())["initial"]) == 1
     assert run("xskill", *common, "--policy", runs[0], "--out", tmp_path / "wrong") == 2
+
+
+def test_xskill_starts_from_diffusion_policy(tmp_path: Path, data: Path) -> None:
+    common = ("--data", data, "--preset", "tiny", "--tasks", TASKS[0], "--steps", 2, "--batch", 3)
+    still = ("--lr", 1e-9, "--lr-others", 1e-9, "--weight-decay", 0)
+    told, skills, out = (tmp_path / name for name in ("told", "skills", "out"))
+    assert run("diffusion_policy", *common, "--out", told) == 0
+    first = ("xskill", *common[:6], "--steps", 2, "--videos", 2, "--moments", 7)
+    assert run(*first, "--out", skills) == 0
+    second = ("xskill", *common, *still, "--stage", 2, "--init", skills, "--told", told)
+    assert run(*second, "--out", out) == 0
+    (earlier,) = json.loads((out / "run.json").read_text())["initial"]
+    assert "diffusion_policy" in earlier["command"]
+    assert run(*first, "--told", told, "--out", tmp_path / "wrong") == 2
+    assert run(*second[:-1], skills, "--out", tmp_path / "other") == 2
+
+
+def test_what_starts_from_diffusion_policy_acts_as_if_nothing_were_said() -> None:
+    torch.manual_seed(0)
+    told = DiffusionPolicyModel(TINY_DIFFUSION_POLICY).eval()
+    model = XSkillModel(TINY_XSKILL.policy).eval()
+    for each in (told, model):
+        each.normalizer.fit(np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], np.float32))
+    told.words.bias.data.zero_()
+    start_from_told(model, told)
+    images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
+    state = np.tile(make_episode(3).state[0], (2, 1))
+    noise = torch.randn(2, TINY_XSKILL.policy.unet.chunk, 10)
+    skills, there = torch.randn(2, 4, TINY_XSKILL.policy.skill_width), torch.ones(2, 4, dtype=torch.bool)
+    silence = torch.zeros(2, told.config.language.width)
+    expected = told.act(images, state, silence, noise)
+    np.testing.assert_allclose(model.act(images, state, skills, there, noise), expected, atol=1e-5)
+    larger = replace(TINY_XSKILL.policy, state_dim=11)
+    with pytest.raises(ValueError, match="state_dim differs"):
+        start_from_told(XSkillModel(larger), told)
 
 
 def test_human_and_robot_videos_are_not_paired(

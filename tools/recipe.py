@@ -16,8 +16,12 @@ import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import tyro
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 @dataclass(frozen=True)
@@ -49,7 +53,8 @@ JOBS = (
         3.2,
     ),
     Job("vpp1", f"vpp --stage 1 --unets {{init}} --clips 96 --frames 6 --lr 0.02 {TOLD}", 3.3),
-    Job("dp", f"diffusion_policy {POLICY}", 6.0),
+    Job("dp", f"diffusion_policy {POLICY}", 5.0),
+    Job("dpw", f"diffusion_policy {WRITING} {POLICY}", 0.7),
     Job("skills", "xskill --videos 16 --lr 0.01", 1.6),
     Job("human", f"decoder --encoder resnet18 {DECODER.replace('64', '32', 1)}", 4.6),
     Job(
@@ -58,8 +63,18 @@ JOBS = (
         0.6,
         ("vpm1",),
     ),
-    Job("xs", f"xskill --stage 2 --init {{runs}}/skills {POLICY}", 4.3, ("skills",)),
-    Job("xsw", f"xskill --stage 2 --init {{runs}}/skills {WRITING} {POLICY}", 1.8, ("skills",)),
+    Job(
+        "xs",
+        f"xskill --stage 2 --init {{runs}}/skills --told {{runs}}/dp {POLICY}",
+        2.7,
+        ("skills", "dp"),
+    ),
+    Job(
+        "xsw",
+        f"xskill --stage 2 --init {{runs}}/skills --told {{runs}}/dpw {WRITING} {POLICY}",
+        1.3,
+        ("skills", "dpw"),
+    ),
     Job(
         "vpp2",
         f"vpp --stage 2 --init {{runs}}/vpp1 --temporal {{init}} --clips 24 --frames 16 --lr 0.01 {TOLD}",
@@ -93,7 +108,6 @@ JOBS = (
     Job("hand", "hand --batch 256 --lr 0.01 --repaint 0.4", 1.2),
     Job("blind", "decoder --encoder time --batch 256 --lr 0.012", 0.5),
     Job("scene", "scene --batch 128 --lr 0.01", 0.4),
-    Job("dpw", f"diffusion_policy {WRITING} {POLICY}", 0.7),
 )
 """In order of importance: what is ready and stands first is started first."""
 
@@ -145,6 +159,13 @@ def finished(folder: Path) -> bool:
     return record.is_file() and "steps" in json.loads(record.read_text())
 
 
+def missing(waiting: Sequence[Job], recipe: Recipe) -> list[str]:
+    """Jobs that some of `waiting` build on, that are neither finished nor among them."""
+    known = {job.name for job in waiting}
+    needs = sorted({need for job in waiting for need in job.needs} - known)
+    return [need for need in needs if not finished(recipe.runs / need)]
+
+
 def words_of(job: Job, recipe: Recipe) -> list[str]:
     """Arguments of `h2r_bench.train` for `job`."""
     words = job.command.format(runs=recipe.runs, init=recipe.init).split()
@@ -178,11 +199,13 @@ def pack(recipe: Recipe, packing: dict[str, subprocess.Popen[bytes]]) -> None:
 
 
 def main(recipe: Recipe) -> int:
-    """Run what is missing; returns how many jobs did not finish."""
+    """Run what is missing; returns how many jobs did not finish. Raises SystemExit when none ever could."""
     recipe.runs.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     wanted = [job for job in JOBS if not recipe.only or job.name in recipe.only]
     waiting = [job for job in wanted if not finished(recipe.runs / job.name)]
+    if needed := missing(waiting, recipe):
+        raise SystemExit(f"--only leaves out what these jobs build on: add {' '.join(needed)}")
     running: dict[str, subprocess.Popen[bytes]] = {}
     failed: set[str] = set()
     packing: dict[str, subprocess.Popen[bytes]] = {}

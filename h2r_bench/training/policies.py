@@ -17,6 +17,7 @@ from h2r_bench.training.diffusion_policy import ToldPolicyRecipe, train_diffusio
 from h2r_bench.training.inputs import BASIC, domain_of, first_model, open_frames, preset_of
 from h2r_bench.training.loop import Loop
 from h2r_bench.training.record import earlier_runs, finish_run, history, start_run
+from h2r_bench.training.warm_start import start_from_told
 from h2r_bench.training.xskill import SkillRecipe, XSkillRecipe, train_skills, train_xskill
 
 
@@ -58,6 +59,9 @@ class TrainXSkill:
     """Stage 2: the skills, a run of stage 1. Stage 1: such a run to go on from."""
     policy: Path | None = None
     """Stage 2: alignment and policy to go on from, a run or the folder of a domain in an agent's weights."""
+    told: Path | None = None
+    """Stage 2: Diffusion Policy whose visual encoder and denoiser are taken over, a run or the folder of a
+    domain in an agent's weights: to see the same scenes and act in them need not be learnt twice."""
     tasks: tuple[str, ...] | None = None
     """Tasks whose episodes are learnt from: by default all in stage 1, the seen basic tasks in stage 2, where
     they have to be of one training domain."""
@@ -71,8 +75,9 @@ class TrainXSkill:
         self.loop.check()
         if self.stage == 2 and self.init is None:
             raise ValueError("xskill --stage 2 needs --init, the folder of stage 1")
-        if self.stage == 1 and self.policy is not None:
-            raise ValueError("xskill --policy is for stage 2")
+        for name in ("policy", "told"):
+            if self.stage == 1 and getattr(self, name) is not None:
+                raise ValueError(f"xskill --{name} is for stage 2")
 
 
 def run_diffusion_policy(job: TrainDiffusionPolicy, command: list[str]) -> None:
@@ -112,7 +117,9 @@ def _run_alignment(job: TrainXSkill, config: XSkillConfig, init: Path, command: 
     encoder = SkillEncoder.load(init)
     config = replace(config, skill_width=encoder.config.width)
     model = first_model(XSkillModel, config, job.policy, job.loop.seed)
-    initial = earlier_runs(job.policy, tasks) if job.policy else []
+    if job.told is not None:
+        start_from_told(model, DiffusionPolicyModel.load(job.told))
+    initial = [run for folder in (job.told, job.policy) if folder for run in earlier_runs(folder, tasks)]
     start_run(job.out, job, to_json(config), command, init, initial)
     frames = open_frames(job.data, config.vision.image_size, tasks)
     train_xskill(model, encoder, frames, job.loop, job.recipe, job.out)
