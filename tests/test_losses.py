@@ -45,13 +45,16 @@ def test_a_single_step_without_a_condition_is_no_peak(tmp_path: Path) -> None:
     assert set(curve(log_of(tmp_path / "loss.jsonl", losses))["loss"]) == {0.1}
 
 
-def test_runs_that_went_on_from_each_other_are_one_curve(tool: Any) -> None:
+def test_runs_of_a_part_are_one_curve_with_gaps(tool: Any, tmp_path: Path) -> None:
+    other = run("diffusion_policy", [7.0])
     uncounted = {**run("vpp", [9.0]), "samples": None}
-    first = run("vpp", [4.0, 3.0], initial=[uncounted, run("vpp", [])])
+    first = run("vpp", [4.0, 3.0], initial=[uncounted, run("vpp", []), other])
     last = run("vpp", [2.0, 1.0], samples=80, initial=[first])
-    parts = tool.over_samples([last])
-    np.testing.assert_allclose(np.concatenate([samples for samples, _ in parts]), [500, 600, 820, 840])
-    np.testing.assert_allclose(np.concatenate([loss for _, loss in parts]), [4, 3, 2, 1])
+    (tmp_path / "manifest.json").write_text(json.dumps({"runs": [first, last]}))
+    (drawn,) = tool.curves_of(tmp_path)
+    assert drawn.title == "vpp"
+    np.testing.assert_allclose(drawn.samples, [500, 600, np.nan, 820, 840, np.nan])
+    np.testing.assert_allclose(drawn.loss, [4, 3, np.nan, 2, 1, np.nan])
 
 
 def test_weights_are_drawn_with_a_panel_for_each_part(tool: Any, tmp_path: Path) -> None:

@@ -28,8 +28,9 @@ COLUMNS = 3
 class Config:
     """Draw the loss of each trained part over the samples it has seen, one panel a part.
 
-    A part that went on from earlier runs of its own is one curve over all of them. Runs whose losses were not
-    kept count with their samples; where these were not counted either, the curve begins at zero after them.
+    All runs of a part are one curve, each beginning where the one before has ended. Runs whose losses were
+    not kept count with their samples; where these were not counted either, the curve begins at zero after
+    them.
     """
 
     weights: tuple[Path, ...]
@@ -52,25 +53,27 @@ def curves_of(folder: Path) -> list[Curve]:
     """The curves of all parts of the weights or of the run in `folder` whose losses were kept."""
     packed = folder / MANIFEST
     runs = json.loads(packed.read_text())["runs"] if packed.is_file() else finished(folder)
-    curves = []
-    for run in runs:
-        parts = over_samples([run])
-        if parts:
-            samples, losses = (np.concatenate(each) for each in zip(*parts, strict=True))
-            curves.append(Curve(title_of(run), samples, losses))
-    return curves
-
-
-def over_samples(runs: Sequence[dict[str, Any]]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Samples seen so far and loss of each of `runs` and of those they went on from, oldest first."""
-    seen, curves = 0.0, []
+    parts: dict[str, list[dict[str, Any]]] = {title_of(run): [] for run in runs}
     for run in unfolded(runs):
+        # What a part only started from, such as another agent's, is drawn with that agent.
+        of_part = parts.get(title_of(run), [])
+        if run not in of_part:
+            of_part.append(run)
+    curves = {title: over_samples(of_part) for title, of_part in parts.items()}
+    return [Curve(title, *curve) for title, curve in curves.items() if len(curve[0])]
+
+
+def over_samples(runs: Sequence[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+    """Samples seen so far and loss of `runs`, oldest first, with a gap (NaN) after each."""
+    seen, samples_of, losses = 0.0, [np.empty(0)], [np.empty(0)]
+    for run in runs:
         samples, kept = run.get("samples") or 0, run.get(LOSSES)
         if samples and kept:
             steps = np.asarray(kept["step"], dtype=float)
-            curves.append((seen + steps * samples / run["steps"], np.asarray(kept["loss"], dtype=float)))
+            samples_of.append(np.append(seen + steps * samples / run["steps"], np.nan))
+            losses.append(np.append(np.asarray(kept["loss"], dtype=float), np.nan))
         seen += samples
-    return curves
+    return np.concatenate(samples_of), np.concatenate(losses)
 
 
 def title_of(run: dict[str, Any]) -> str:
