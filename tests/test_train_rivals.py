@@ -137,10 +137,11 @@ def test_xskill_starts_from_diffusion_policy(tmp_path: Path, data: Path) -> None
     assert run(*second[:-1], skills, "--out", tmp_path / "other") == 2
 
 
-def test_what_starts_from_diffusion_policy_acts_as_if_nothing_were_said() -> None:
+@pytest.mark.parametrize("skill_width", [TINY_XSKILL.policy.skill_width, TINY_DIFFUSION_POLICY.word_width])
+def test_what_starts_from_diffusion_policy_acts_as_if_nothing_were_said(skill_width: int) -> None:
     torch.manual_seed(0)
     told = DiffusionPolicyModel(TINY_DIFFUSION_POLICY).eval()
-    model = XSkillModel(TINY_XSKILL.policy).eval()
+    model = XSkillModel(replace(TINY_XSKILL.policy, skill_width=skill_width)).eval()
     for each in (told, model):
         each.normalizer.fit(np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]], np.float32))
     told.words.bias.data.zero_()
@@ -148,7 +149,7 @@ def test_what_starts_from_diffusion_policy_acts_as_if_nothing_were_said() -> Non
     images = torch.randint(0, 256, (2, 32, 32, 3), dtype=torch.uint8)
     state = np.tile(make_episode(3).state[0], (2, 1))
     noise = torch.randn(2, TINY_XSKILL.policy.unet.chunk, 10)
-    skills, there = torch.randn(2, 4, TINY_XSKILL.policy.skill_width), torch.ones(2, 4, dtype=torch.bool)
+    skills, there = torch.randn(2, 4, skill_width), torch.ones(2, 4, dtype=torch.bool)
     silence = torch.zeros(2, told.config.language.width)
     expected = told.act(images, state, silence, noise)
     np.testing.assert_allclose(model.act(images, state, skills, there, noise), expected, atol=1e-5)

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyModel
     from h2r_bench.policies.rivals.xskill import XSkillModel
 
+CONTEXT_READERS = ("film.1.weight", "guess.0.weight")
+"""Ends of the names of the denoiser's weights that read the context, which comes last in what they read."""
+
 
 def start_from_told(model: XSkillModel, told: DiffusionPolicyModel) -> None:
     """Give `model` the visual encoder, the denoiser and the range of positions of `told`.
@@ -26,14 +29,14 @@ def start_from_told(model: XSkillModel, told: DiffusionPolicyModel) -> None:
     model.vision.load_state_dict(told.vision.state_dict())
     theirs = told.policy.state_dict()
     for name, ours in model.policy.state_dict().items():
-        value = theirs[name]
-        ours.copy_(value if value.shape == ours.shape else _without_words(value, ours, model, told))
+        # By name and not by shape: words and skill may be equally wide.
+        reads_context = name.endswith(CONTEXT_READERS)
+        ours.copy_(_without_words(theirs[name], model, told) if reads_context else theirs[name])
 
 
-def _without_words(theirs: Tensor, ours: Tensor, model: XSkillModel, told: DiffusionPolicyModel) -> Tensor:
-    """Columns of (time or nothing, image, words, state) as (time or nothing, image, state, skill)."""
+def _without_words(theirs: Tensor, model: XSkillModel, told: DiffusionPolicyModel) -> Tensor:
+    """A weight (rows, time or nothing + image + words + state) as (rows, the first two + state + skill)."""
     words, state = told.config.word_width, told.config.state_dim
     skill = model.config.skill_width
     before, seen = theirs[:, : -words - state], theirs[:, -state:]
-    assert before.shape[1] + state + skill == ours.shape[1]
     return torch.cat([before, seen, theirs.new_zeros((len(theirs), skill))], dim=1)
