@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import re
-from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
+from h2r_bench.reporting.board import HEADLINE, Board, Setting, build
 from h2r_bench.reporting.records import load
-from h2r_bench.trials import TrialRecord
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = ("README.md", "docs/rivals.md")
 HEADER = re.compile(r"^\| of (?P<trials>\d+) \|(?P<tasks>.*)\|$")
 ROW = re.compile(r"^\| `(?P<policy>\w+)`(?P<setting>[^|]*)\|(?P<cells>.*)\|$")
-CUES = {"": "scene", ", cue `video`": "video"}
-"""What a row says beside its agent, to the cue of its trials. Other rows are measured elsewhere."""
+SETTINGS = {"": HEADLINE, ", cue `video`": Setting(cue="video")}
+"""What a row says beside its agent, to the setting of its trials. Other rows are measured elsewhere."""
 
 
 def cells_of(line: str) -> list[str]:
@@ -24,9 +23,9 @@ def cells_of(line: str) -> list[str]:
     return [cell.strip().strip("`") for cell in line.split("|")]
 
 
-def figures(text: str) -> list[tuple[str, str, str, int, str]]:
-    """(agent, cue, task, trials, what the cell says) of all tables `| of N | task | ...` in `text`."""
-    found: list[tuple[str, str, str, int, str]] = []
+def figures(text: str) -> list[tuple[str, Setting, str, int, str]]:
+    """(agent, setting, task, trials, what the cell says) of all tables `| of N | task | ...` in `text`."""
+    found: list[tuple[str, Setting, str, int, str]] = []
     tasks: list[str] = []
     trials = 0
     for line in text.splitlines():
@@ -34,44 +33,37 @@ def figures(text: str) -> list[tuple[str, str, str, int, str]]:
             trials, tasks = int(header["trials"]), cells_of(header["tasks"])
         elif not line.startswith("|"):
             tasks = []
-        elif tasks and (row := ROW.match(line)) and row["setting"].strip() in CUES:
-            cue = CUES[row["setting"].strip()]
-            cells = cells_of(row["cells"])
-            found += [
-                (row["policy"], cue, task, trials, cell) for task, cell in zip(tasks, cells, strict=True)
-            ]
+        elif tasks and (row := ROW.match(line)) and (setting := SETTINGS.get(row["setting"].strip())):
+            cells = zip(tasks, cells_of(row["cells"]), strict=True)
+            found += [(row["policy"], setting, task, trials, cell) for task, cell in cells]
     return found
 
 
-@lru_cache(maxsize=1)
-def recorded() -> tuple[TrialRecord, ...]:
-    """The committed records of the protocol's seed."""
-    records = (trial.record for trial in load(ROOT / "results").trials)
-    return tuple(
-        record for record in records if record.seed == 0 and record.demo == "matched" and record.shift_cm == 0
-    )
+@pytest.fixture(scope="module")
+def board() -> Board:
+    """The committed records."""
+    return build(load(ROOT / "results"))
 
 
-def successes(policy: str, cue: str, task: str, trials: int) -> str:
+def successes(board: Board, policy: str, setting: Setting, task: str, trials: int) -> str:
     """What a cell has to say: successes of trials 0 to `trials` - 1, nothing where not all were run."""
-    outcomes = [
-        record.success
-        for record in recorded()
-        if (record.policy, record.cue, record.task) == (policy, cue, task) and record.trial < trials
-    ]
+    (entry,) = (entry for entry in board.entries if entry.policy == policy)
+    run = board.run(task, entry, setting)
+    outcomes = [record.success for record in run.records if record.trial < trials] if run else []
     return str(sum(outcomes)) if len(outcomes) == trials else ""
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
-def test_tables_say_what_the_records_say(name: str) -> None:
+def test_tables_say_what_the_records_say(name: str, board: Board) -> None:
     stated = figures((ROOT / name).read_text())
     assert len(stated) > 20
-    wrong = [
-        f"{policy} with cue {cue} on {task}, trials 0..{trials - 1}: {cell or 'nothing'}, "
-        f"not {successes(policy, cue, task, trials) or 'recorded'}"
-        for policy, cue, task, trials, cell in stated
-        if cell != successes(policy, cue, task, trials)
-    ]
+    wrong = []
+    for policy, setting, task, trials, cell in stated:
+        recorded = successes(board, policy, setting, task, trials)
+        if cell != recorded:
+            wrong.append(
+                f"{policy}, {setting}, {task}, of {trials}: {cell or 'blank'}, not {recorded or 'blank'}"
+            )
     assert not wrong
 
 
@@ -88,8 +80,8 @@ def test_tables_are_found() -> None:
         )
     )
     assert figures(text) == [
-        ("h2r", "scene", "push_pull", 20, "3"),
-        ("h2r", "scene", "rotation", 20, ""),
-        ("h2r", "video", "push_pull", 20, "2"),
-        ("h2r", "video", "rotation", 20, "1"),
+        ("h2r", HEADLINE, "push_pull", 20, "3"),
+        ("h2r", HEADLINE, "rotation", 20, ""),
+        ("h2r", SETTINGS[", cue `video`"], "push_pull", 20, "2"),
+        ("h2r", SETTINGS[", cue `video`"], "rotation", 20, "1"),
     ]
