@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike
 
+from h2r_bench.envs.arguments import (
+    MAX_PROPS,
+    ObservationPreset,
+    RewardKind,
+    check_arguments,
+    checked_action,
+    checked_options,
+    state_preset_space,
+)
 from h2r_bench.envs.control import InverseKinematics
 from h2r_bench.envs.demo_controls import CONTROLS, with_other_goal, wrong_task
 from h2r_bench.envs.demonstrator import from_action, to_action
@@ -21,17 +29,15 @@ from h2r_bench.envs.pairing import TRAINING_STREAM, Pair, draw_pair
 from h2r_bench.envs.scene import Stage
 from h2r_bench.envs.script import BRISK, ScriptPlayer, Style, set_clock
 from h2r_bench.envs.simulation import PhysicsError, Simulation, Snapshot
-from h2r_bench.envs.tasks import CUES, TASKS, Cue
+from h2r_bench.envs.tasks import TASKS, Cue
 from h2r_bench.envs.tasks.base import Goal, Judgement
 from h2r_bench.envs.views import Views
 from h2r_bench.envs.window import Window
 from h2r_bench.types import (
-    ACTION_DIM,
     CLIP_LENGTH,
     CONTROL_HZ,
     DEFAULT_IMAGE_SIZE,
     DEFAULT_LIMITS,
-    INSTRUCTION_BYTES,
     Demo,
     Demonstration,
     Float32Array,
@@ -41,18 +47,10 @@ from h2r_bench.types import (
     action_space,
     encode_instruction,
     observation_space,
-    state_space,
 )
 
 EXTRA_SECONDS = 2.0
 """A trial lasts this much longer than its demonstration [s]."""
-MAX_SHIFT_CM = 10.0
-"""Larger layout shifts would leave the table [cm]."""
-MAX_PROPS = 4
-"""Most props in a scene: the size of the state preset's `props`."""
-
-ObservationPreset = Literal["image", "state"]
-RewardKind = Literal["sparse", "dense"]
 DENSE_SCALE = 10.0
 """Dense reward per metre of potential gained."""
 
@@ -115,7 +113,9 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             ValueError: another argument is out of range, or the control makes no sense for the task.
         """
         self.source = TASKS.get(task)
-        _check_arguments(cue, shift_cm, image_size, obs, reward, render_mode)
+        check_arguments(cue, shift_cm, image_size, obs, reward)
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError(f"render_mode must be None, 'rgb_array' or 'human', got {render_mode!r}")
         self.control = CONTROLS.get(demo)
         self.control.check(self.source, cue)
         self.cue: Cue = cue
@@ -128,7 +128,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         self.limits = limits
         self._fine = fine
         self.action_space = cast("spaces.Space[Float32Array]", action_space(limits or DEFAULT_LIMITS))
-        self.observation_space = observation_space(image_size) if obs == "image" else _state_preset_space()
+        self.observation_space = observation_space(image_size) if obs == "image" else state_preset_space()
         if wrist_view:
             view = spaces.Box(0, 255, (image_size[1], image_size[0], 3), np.uint8)
             self.observation_space = spaces.Dict({**self.observation_space.spaces, "wrist_image": view})
@@ -156,7 +156,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             ValueError: `options` has unknown entries or bad values.
         """
         super().reset(seed=seed)
-        trial, episode = _checked_options(options)
+        trial, episode = checked_options(options)
         rng = self.np_random if episode is None else np.random.default_rng([TRAINING_STREAM, episode])
         self.task = self.source.variant(rng, trial if episode is None else None)
         drawn = (rng, self.task, self.cue, self.shift_cm, self._solver)
@@ -185,7 +185,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         """
         if not self._live:
             raise gymnasium.error.ResetNeeded("call reset() first: this trial has not begun or is over")
-        wanted = _checked_action(action)
+        wanted = checked_action(action)
         failure, clipped = "", tuple[str, ...]()
         try:
             clipped = self.simulation.step(*from_action(wanted))
@@ -370,54 +370,4 @@ def ground_truth(pair: Pair, played: Film) -> GroundTruth:
         opening=played.state[:, 9].copy(),
         object_pose=played.object_pose,
         gripper=pair.rollout.action[:, 6].copy(),
-    )
-
-
-def _checked_options(options: dict[str, Any] | None) -> tuple[int | None, int | None]:
-    """The trial's index and the episode's seed, where they are given. Raises ValueError for anything else."""
-    given = dict(options or {})
-    numbers = given.pop("trial", None), given.pop("episode", None)
-    if given:
-        raise ValueError(f"reset takes the options 'trial' and 'episode', got {', '.join(sorted(given))}")
-    for name, number in zip(("trial", "episode"), numbers, strict=True):
-        if number is not None and (not isinstance(number, int) or number < 0):
-            raise ValueError(f"the option {name!r} is a number from 0, got {number!r}")
-    return numbers
-
-
-def _checked_action(action: ArrayLike) -> Float32Array:
-    array = np.asarray(action, np.float32)
-    if array.shape != (ACTION_DIM,):
-        raise ValueError(f"an action has shape ({ACTION_DIM},), got {array.shape}")
-    if not all(map(math.isfinite, array.tolist())):
-        raise ValueError(f"an action must be finite, got {array}")
-    return array
-
-
-def _check_arguments(
-    cue: str, shift_cm: float, image_size: tuple[int, int], obs: str, reward: str, render_mode: str | None
-) -> None:
-    if cue not in CUES:
-        raise ValueError(f"cue must be one of {', '.join(CUES)}, got {cue!r}")
-    if not 0.0 <= shift_cm <= MAX_SHIFT_CM:
-        raise ValueError(f"shift_cm must lie in 0..{MAX_SHIFT_CM:g}, got {shift_cm}")
-    if len(image_size) != 2 or min(image_size) < 16:
-        raise ValueError(f"image_size is (width, height) of at least 16 pixels, got {image_size}")
-    if obs not in ("image", "state"):
-        raise ValueError(f"obs must be 'image' or 'state', got {obs!r}")
-    if reward not in ("sparse", "dense"):
-        raise ValueError(f"reward must be 'sparse' or 'dense', got {reward!r}")
-    if render_mode not in (None, *TabletopEnv.metadata["render_modes"]):
-        raise ValueError(f"render_mode must be None, 'rgb_array' or 'human', got {render_mode!r}")
-
-
-def _state_preset_space() -> spaces.Dict:
-    """Observation space of the preset without images."""
-    return spaces.Dict(
-        {
-            "state": state_space(),
-            "props": spaces.Box(-10.0, 10.0, (MAX_PROPS, 4), np.float32),
-            "goal": spaces.Box(-10.0, 10.0, (3,), np.float32),
-            "instruction": spaces.Box(0, 255, (INSTRUCTION_BYTES,), np.uint8),
-        }
     )
