@@ -165,6 +165,20 @@ def test_an_encoder_learns_only_where_it_says_so(tmp_path: Path, data: Path) -> 
     assert all(not torch.equal(value, after[key]) for key, value in before.items() if "weight" in key)
 
 
+def test_an_encoder_that_learns_with_its_decoder_goes_on_with_it(tmp_path: Path, data: Path) -> None:
+    common = ("decoder", "--data", data, "--preset", "tiny", "--batch", 2, "--encoder", "resnet18")
+    first, still = tmp_path / "first", ("--steps", 1, "--lr", 1e-9, "--lr-others", 1e-9, "--warmup", 0)
+    assert run(*common, "--tasks", "push_pull", "--steps", 2, "--out", first) == 0
+    on = (*common, *still, "--tasks", "writing_play", "--init", first)
+    assert run(*on, "--out", tmp_path / "on") == 0
+    before, after = (
+        dict(resnet.ResNetEncoder.load(each).named_parameters()) for each in (first, tmp_path / "on")
+    )
+    for key, value in before.items():
+        torch.testing.assert_close(after[key], value, rtol=0, atol=1e-6)
+    assert run(*on, "--out", tmp_path / "no", "--imagenet", tmp_path) == 2
+
+
 def test_pretrained_resnets_are_taken_over(tmp_path: Path) -> None:
     transformers = pytest.importorskip("transformers")
     torch.manual_seed(5)

@@ -14,7 +14,7 @@ from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.agent import H2RAgent
 from h2r_bench.policies.h2r.config import to_json
 from h2r_bench.policies.h2r.encoder_names import find_encoder
-from h2r_bench.policies.h2r.encoders import Sources
+from h2r_bench.policies.h2r.encoders import Sources, VideoEncoder
 from h2r_bench.policies.hand_tracker import HandConfig
 from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, SceneConfig, SceneReader, Towers
 from h2r_bench.training.decoder import Recipe, fitted_config, train_decoder
@@ -49,7 +49,7 @@ class TrainDecoder:
     over."""
     init: Path | None = None
     """Decoder to go on from, behind an earlier encoder of the same sizes: a run, or the folder of a domain in
-    an agent's weights. Its normalisation stays."""
+    an agent's weights. Its normalisation stays, and so does an encoder that was trained together with it."""
     imagenet: str | None = None
     """Folder or hub id of the ResNet18 to start from; without it the weights are random."""
     tasks: tuple[str, ...] = BASIC
@@ -62,6 +62,8 @@ class TrainDecoder:
 
     def __post_init__(self) -> None:
         self.loop.check()
+        if self.init and self.imagenet:
+            raise ValueError("--imagenet or --init, one of them: both say where the ResNet18 starts")
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,7 @@ def run_decoder(job: TrainDecoder, command: list[str]) -> None:
     """Train a decoder."""
     domain_of(job.tasks)
     sizes = preset(job.preset)
-    encoder = find_encoder(job.encoder).create(sizes, Sources(job.vpm, job.imagenet), job.loop.seed)
+    encoder = _encoder_of(job)
     config = fitted_config(sizes.decoder, encoder)
     initial = earlier_runs(job.init, job.tasks) if job.init else []
     decoder = first_model(ActionDecoder, config, job.init, job.loop.seed)
@@ -203,6 +205,14 @@ def run_decoder(job: TrainDecoder, command: list[str]) -> None:
     frames = open_frames(job.data, encoder.image_size, job.tasks)
     train_decoder(decoder, encoder, frames, job.loop, job.recipe, job.out)
     finish_run(job.out)
+
+
+def _encoder_of(job: TrainDecoder) -> VideoEncoder:
+    """A new encoder, or the one that was trained together with the decoder that `job` goes on from."""
+    kind = find_encoder(job.encoder)
+    if job.init and kind.trained_with_decoder:
+        return kind.load(job.init)
+    return kind.create(preset(job.preset), Sources(job.vpm, job.imagenet), job.loop.seed)
 
 
 def run_hand(job: TrainHand, command: list[str]) -> None:
