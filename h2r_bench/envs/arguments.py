@@ -19,6 +19,7 @@ MAX_PROPS = 4
 
 ObservationPreset = Literal["image", "state"]
 RewardKind = Literal["sparse", "dense"]
+RENDER_MODES = ("rgb_array", "human")
 
 
 def checked_options(options: dict[str, Any] | None) -> tuple[int | None, int | None]:
@@ -43,7 +44,9 @@ def checked_action(action: ArrayLike) -> Float32Array:
     return array
 
 
-def check_arguments(cue: str, shift_cm: float, image_size: tuple[int, int], obs: str, reward: str) -> None:
+def check_arguments(
+    cue: str, shift_cm: float, image_size: tuple[int, int], obs: str, reward: str, render_mode: str | None
+) -> None:
     """Raise ValueError for a value that `TabletopEnv` does not know or take."""
     if cue not in CUES:
         raise ValueError(f"cue must be one of {', '.join(CUES)}, got {cue!r}")
@@ -55,6 +58,8 @@ def check_arguments(cue: str, shift_cm: float, image_size: tuple[int, int], obs:
         raise ValueError(f"obs must be 'image' or 'state', got {obs!r}")
     if reward not in ("sparse", "dense"):
         raise ValueError(f"reward must be 'sparse' or 'dense', got {reward!r}")
+    if render_mode not in (None, *RENDER_MODES):
+        raise ValueError(f"render_mode must be None, 'rgb_array' or 'human', got {render_mode!r}")
 
 
 def state_preset_space() -> spaces.Dict:

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from h2r_bench.envs.arguments import (
     MAX_PROPS,
+    RENDER_MODES,
     ObservationPreset,
     RewardKind,
     check_arguments,
@@ -76,7 +77,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
     successful trial, else 0. Reward `dense`: that, plus what was gained in the task's potential.
     """
 
-    metadata = {"render_modes": ["rgb_array", "human"], "render_fps": int(CONTROL_HZ)}  # noqa: RUF012
+    metadata = {"render_modes": list(RENDER_MODES), "render_fps": int(CONTROL_HZ)}  # noqa: RUF012
 
     def __init__(
         self,
@@ -113,9 +114,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             ValueError: another argument is out of range, or the control makes no sense for the task.
         """
         self.source = TASKS.get(task)
-        check_arguments(cue, shift_cm, image_size, obs, reward)
-        if render_mode not in (None, *self.metadata["render_modes"]):
-            raise ValueError(f"render_mode must be None, 'rgb_array' or 'human', got {render_mode!r}")
+        check_arguments(cue, shift_cm, image_size, obs, reward, render_mode)
         self.control = CONTROLS.get(demo)
         self.control.check(self.source, cue)
         self.cue: Cue = cue
