@@ -16,6 +16,7 @@ pytest.importorskip("statsmodels")
 from h2r_bench import report
 from h2r_bench.chunks import delayed
 from h2r_bench.envs import WORLD_VERSION
+from h2r_bench.policies.h2r.files import WeightsMissingError
 from h2r_bench.policies.random_agent import RandomAgent
 from h2r_bench.registry import UnknownNameError
 from h2r_bench.reporting.board import Board, build
@@ -119,6 +120,28 @@ def test_weights_are_found_by_their_hash(tmp_path: Path) -> None:
     assert Verifier(tmp_path / "mine", make=fake).verify(mine).exact
     shipped = dataclasses.replace(mine, weights="shipped")
     assert Verifier(tmp_path / "mine", make=fake).verify(shipped).exact
+
+
+class Unshipped(Weighted):
+    """Comes without weights."""
+
+    @classmethod
+    def from_pretrained(cls, path: Path | None) -> Unshipped:
+        if path is None:
+            raise WeightsMissingError("none come with this version (--weights DIR)")
+        return cls(path.name)
+
+
+def test_weights_that_do_not_ship_are_verified_from_their_folder(tmp_path: Path) -> None:
+    (record, *_) = recorded(tmp_path, 1)
+    record = dataclasses.replace(record, policy="test_verify:Unshipped", weights="mine")
+    verdict = Verifier(make=fake).verify(record)
+    assert verdict.skipped
+    assert "none come with this version" in verdict.detail
+    assert Verifier(tmp_path / "mine", make=fake).verify(record).exact
+    verdict = Verifier(tmp_path / "other", make=fake).verify(record)
+    assert verdict.skipped
+    assert "made with weights mine, here are other" in verdict.detail
 
 
 class UprightEnv(FakeEnv):

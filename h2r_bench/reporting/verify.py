@@ -131,16 +131,22 @@ class Verifier:
         """The agent with the record's weights. Raises ValueError when it has others."""
         key = (record.policy, record.weights)
         if key not in self._agents:
-            found = []
+            found, problems = [], []
             policy, latency = split_latency(record.policy)
             spec = agent_of(policy)
             for weights in (None, self.weights) if self.weights else (None,):
-                agent = delayed(spec.load(weights), latency // run.STEP_MS)
+                try:
+                    agent = delayed(spec.load(weights), latency // run.STEP_MS)
+                except (ValueError, OSError) as error:  # none ship, or --weights are of another agent
+                    problems.append(error)
+                    continue
                 found.append(weights_of(agent))
                 if found[-1] == record.weights:
                     self._agents[key] = agent
                     break
             else:
+                if not found:
+                    raise problems[-1]
                 raise ValueError(
                     f"made with weights {record.weights}, here are {' and '.join(found)} (try --weights)"
                 )
