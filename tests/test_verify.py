@@ -129,6 +129,8 @@ class Unshipped(Weighted):
     def from_pretrained(cls, path: Path | None) -> Unshipped:
         if path is None:
             raise WeightsMissingError("none come with this version (--weights DIR)")
+        if path.name == "typo":
+            raise WeightsMissingError(f"no weights in {path.name}")
         return cls(path.name)
 
 
@@ -142,6 +144,9 @@ def test_weights_that_do_not_ship_are_verified_from_their_folder(tmp_path: Path)
     verdict = Verifier(tmp_path / "other", make=fake).verify(record)
     assert verdict.skipped
     assert "made with weights mine, here are other" in verdict.detail
+    verdict = Verifier(tmp_path / "typo", make=fake).verify(record)
+    assert verdict.skipped
+    assert "no weights in typo" in verdict.detail
 
 
 class UprightEnv(FakeEnv):

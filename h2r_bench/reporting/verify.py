@@ -131,22 +131,21 @@ class Verifier:
         """The agent with the record's weights. Raises ValueError when it has others."""
         key = (record.policy, record.weights)
         if key not in self._agents:
-            found, problems = [], []
+            found = []
             policy, latency = split_latency(record.policy)
             spec = agent_of(policy)
             for weights in (None, self.weights) if self.weights else (None,):
                 try:
                     agent = delayed(spec.load(weights), latency // run.STEP_MS)
-                except (ValueError, OSError) as error:  # none ship, or --weights are of another agent
-                    problems.append(error)
-                    continue
+                except FileNotFoundError:
+                    if weights is self.weights:
+                        raise
+                    continue  # none come with this version
                 found.append(weights_of(agent))
                 if found[-1] == record.weights:
                     self._agents[key] = agent
                     break
             else:
-                if not found:
-                    raise problems[-1]
                 raise ValueError(
                     f"made with weights {record.weights}, here are {' and '.join(found)} (try --weights)"
                 )
