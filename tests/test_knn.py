@@ -17,7 +17,6 @@ from tiny_agents import SIZE, knn
 
 from h2r_bench.policies.h2r.agent import OFFSET
 from h2r_bench.policies.h2r.files import WeightsDamagedError
-from h2r_bench.policies.knn import agent as knn_agent
 from h2r_bench.policies.knn.agent import KNNAgent
 from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, FrameEncoder, Towers
 from h2r_bench.policies.knn.gallery import Entry, Gallery, write_gallery
@@ -89,28 +88,48 @@ def test_the_most_similar_scene_is_followed_and_the_shown_video_is_not_looked_at
         _, state = agent.predict(observation((seed + 1) % 3, step=4))
         assert state.memory["entry"].tolist() == [seed]
     with pytest.raises(ValueError, match="know the domain basic"):
-        agent.reset(Demonstration(np.zeros((1, 4, 4, 3), np.uint8), 10.0, "", domain="writing"), "", 0)
+        agent.reset(shown("writing"), "", 0)
+
+
+def shown(domain: str) -> Demonstration:
+    return Demonstration(np.zeros((1, 4, 4, 3), np.uint8), 10.0, "", domain=domain)
+
+
+def test_each_domain_has_its_own_gallery_and_decoder(tmp_path: Path) -> None:
+    folder = knn(tmp_path / "knn", writing=True)
+    agent = KNNAgent.from_pretrained(folder)
+    assert agent.domains == ("basic", "writing")
+    followed = {}
+    for domain in ("basic", "writing", "basic"):
+        agent.reset(shown(domain), "", 0)
+        assert agent.inner.domain == domain
+        _, state = agent.predict(observation(4))
+        followed[domain] = state.memory["entry"].item(), state.memory[OFFSET]
+    assert followed["writing"][0] == 1
+    np.testing.assert_allclose(followed["writing"][1], 0, atol=1e-3)
+    assert np.abs(followed["basic"][1]).max() > 1e-3
+    agent.domain = "writing"
+    agent.predict(observation(4), episode_start=[True])
+    assert agent.inner.domain == "writing"
+    with pytest.raises(ValueError, match="galleries of dancing"):
+        KNNAgent(agent.inner, {"dancing": agent.retrievals["writing"]})
 
 
 @pytest.mark.parametrize("foreseen", [True, False])
-@pytest.mark.parametrize("same_view", [True, False])
-def test_the_video_is_moved_where_the_encoder_foresees_paths(
-    tmp_path: Path, foreseen: bool, same_view: bool
-) -> None:
-    """... and where the inner agent moves videos at all."""
+def test_the_video_is_moved_where_the_encoder_foresees_paths(tmp_path: Path, foreseen: bool) -> None:
     agent = KNNAgent.from_pretrained(knn(tmp_path / "knn"))
+    retrieval = agent.retrievals["basic"]
     if not foreseen:
-        agent.encoder = Unforeseeing(agent.encoder)
-    agent.inner.heads["basic"].encoder.same_view = same_view
-    agent.gallery.vectors = agent.gallery.vectors + 0.1
+        retrieval.encoder = Unforeseeing(retrieval.encoder)
+    retrieval.gallery.vectors = retrieval.gallery.vectors + 0.1
     agent.reset(None, "", 0)
     _, state = agent.predict(observation(0))
-    moved = np.abs(state.memory[OFFSET]).max() > 0.01
-    assert moved == (foreseen and same_view)
+    assert (np.abs(state.memory[OFFSET]).max() > 0.01) == foreseen
 
 
-def test_a_gallery_for_other_weights_is_refused(tmp_path: Path) -> None:
-    folder = knn(tmp_path / "knn")
+@pytest.mark.parametrize("writing", [True, False])
+def test_a_gallery_for_other_weights_is_refused(tmp_path: Path, writing: bool) -> None:
+    folder = knn(tmp_path / "knn", writing)
     agent = tmp_path / "knn_h2r"
     manifest = json.loads((agent / "manifest.json").read_text())
     del manifest["files"]["decoder.json"]
@@ -141,4 +160,3 @@ def test_missing_transformers_are_named(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setitem(__import__("sys").modules, "transformers", None)
     with pytest.raises(ModuleNotFoundError, match=r"pip install 'h2r-bench\[paper\]'"):
         ClipDinoFrames(Towers("a", "b"))
-    assert knn_agent.RECORD == "knn.json"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -247,9 +248,10 @@ def test_the_gallery(tmp_path: Path, data: Path, vpm: Path) -> None:
     build = ("knn", "--data", data, "--agent", tmp_path / "h2r", *like, "--episodes", 2, "--votes", 1)
     assert run(*build, "--out", tmp_path / "knn", "--tasks", "push_pull") == 0
     knn = AGENTS.get("h2r_knn").load(tmp_path / "knn")
-    assert sorted(entry.episode for entry in knn.gallery.entries) == [0, 2]
+    assert sorted(entry.episode for entry in knn.retrievals["basic"].gallery.entries) == [0, 2]
     assert act(tmp_path / "knn", "h2r_knn").shape == (7,)
     assert run(*build, "--out", tmp_path / "other", "--tasks", "rotation") == 2
+    assert run(*build, "--out", tmp_path / "other", "--tasks", "writing_play") == 2
     assert (
         run("decoder", *common, "--out", tmp_path / "e", "--vpm", vpm, "--tasks", "push_pull", "--seed", 1)
         == 0
@@ -259,6 +261,56 @@ def test_the_gallery(tmp_path: Path, data: Path, vpm: Path) -> None:
     )
     with pytest.raises(WeightsDamagedError, match="made for other weights"):
         AGENTS.get("h2r_knn").load(tmp_path / "knn")
+
+
+def test_a_gallery_of_another_domain_is_added(
+    tmp_path: Path, data: Path, vpm: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--data", data, "--preset", "tiny")
+    decoder = ("decoder", *common, "--steps", STEPS, "--clips", 4, "--batch", 2, "--vpm", vpm)
+    for task in TASKS:
+        assert run(*decoder, "--out", tmp_path / task, "--tasks", task) == 0
+        reader = ("scene", *common, "--steps", STEPS, "--width", 16, "--batch", 4, "--tasks", task)
+        assert run(*reader, "--out", tmp_path / f"scene_{task}") == 0
+    h2r, knn = tmp_path / "h2r", tmp_path / "knn"
+    packing = ("pack", "--vpm", vpm, "--out", h2r, "--execute", 2, "--decoder")
+    assert run(*packing, *(tmp_path / task for task in TASKS)) == 0
+
+    def build(task: str, episodes: int = 2) -> int:
+        mine = ("--tasks", task, "--scene", tmp_path / f"scene_{task}", "--episodes", episodes)
+        return run("knn", "--data", data, "--agent", h2r, *mine, "--out", knn, "--votes", 1)
+
+    def manifest() -> dict[str, Any]:
+        read: dict[str, Any] = json.loads((knn / "manifest.json").read_text())
+        return read
+
+    assert build("push_pull") == 0
+    basic = manifest()
+    assert build("writing_play") == 0
+    both = manifest()
+    assert both["domains"] == {"basic": ".", "writing": "writing"}
+    assert both["galleries"]["basic"] == basic["galleries"]["basic"]
+    assert "--tasks writing_play" in both["galleries"]["writing"]["command"]
+    assert both["galleries"]["writing"]["reader"][-1]["steps"] == STEPS
+    assert both["files"].items() > basic["files"].items()
+    assert not np.array_equal(act(knn, "h2r_knn"), act(knn, "h2r_knn", "writing"))
+    # Made anew, a gallery replaces its own files alone.
+    assert build("push_pull", episodes=1) == 0
+    changed = {name for name, entry in manifest()["files"].items() if entry != both["files"][name]}
+    assert changed == {"gallery.json", "gallery.mp4", "gallery.safetensors"}
+    assert (
+        run("knn", "--data", data, "--agent", h2r, "--out", h2r, "--scene", tmp_path / "scene_push_pull") == 2
+    )
+    assert "holds weights of another kind" in said(capsys)
+    assert run(*packing, tmp_path / "push_pull") == 0
+    assert build("writing_play") == 2
+    assert "has no decoder for the domain writing" in said(capsys)
+    assert build("push_pull") == 2
+    assert "the gallery of writing of another agent" in said(capsys)
+
+
+def said(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(capsys.readouterr().err.split())
 
 
 def test_clips_of_chosen_tasks_only(data: Path) -> None:

@@ -18,12 +18,12 @@ from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.agent import H2RAgent
 from h2r_bench.policies.h2r.encoder_names import find_encoder
 from h2r_bench.policies.h2r.encoders import Sources
-from h2r_bench.policies.h2r.files import write_manifest
+from h2r_bench.policies.h2r.files import MANIFEST, write_manifest
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.policies.hand_tracker import HandConfig, HandRegressor
-from h2r_bench.policies.knn.agent import RECORD
 from h2r_bench.policies.knn.frame_encoders import SceneConfig, SceneReader
 from h2r_bench.policies.knn.gallery import write_gallery
+from h2r_bench.policies.knn.retrieval import RECORD
 from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyModel
 from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
 from h2r_bench.policies.rivals.xskill import XSkillModel
@@ -39,7 +39,7 @@ TINY_RESNET = {
 
 
 def seal(folder: Path, **facts: object) -> Path:
-    files = (path for path in folder.rglob("*") if path.is_file())
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
     names = sorted(str(path.relative_to(folder)) for path in files)
     write_manifest(folder, {"execute": TINY.execute, "world": 1, **facts}, names)
     return folder
@@ -80,18 +80,29 @@ def xskill(folder: Path) -> Path:
     return seal(folder, domains={"basic": "."})
 
 
-def knn(folder: Path) -> Path:
-    """A gallery of three synthetic episodes, and an `h2r` beside it."""
+def knn(folder: Path, writing: bool = False) -> Path:
+    """A gallery of three synthetic episodes, and an `h2r` beside it; if so wished another one for writing."""
     agent = decoder_agent("vpm", folder.with_name(folder.name + "_h2r"))
+    domains = {"basic": "."}
+    if writing:
+        domains["writing"] = "writing"
+        ActionDecoder.load(agent).save(agent / "writing")
+        seal(agent, encoder="vpm", domains=domains)
+    for first, place in enumerate(domains.values()):
+        small_gallery(folder / place, agent, range(3 * first, 3 * first + 3))
+    return seal(folder, domains=domains)
+
+
+def small_gallery(folder: Path, agent: Path, seeds: range) -> None:
+    """What `train knn` writes for one domain: synthetic episodes, and a reader that is of no use."""
     config = SceneConfig(image_size=SIZE, width=16, points=2, moments=2)
     reader = SceneReader(config).eval()
     reader.save(folder)
-    episodes = [make_episode(seed, size=SIZE) for seed in range(3)]
+    episodes = [make_episode(seed, size=SIZE) for seed in seeds]
     vectors = reader.embed(np.stack([each.robot[0] for each in episodes]))
     write_gallery(folder, [(e.task, n, e.human) for n, e in enumerate(episodes)], vectors, 10.0)
     acting = {"folder": os.path.relpath(agent, folder), "hash": H2RAgent.from_pretrained(agent).weights_hash}
     (folder / RECORD).write_text(json.dumps({"agent": acting, "towers": None, "votes": 2}))
-    return seal(folder)
 
 
 MAKERS: dict[str, Callable[[Path], Path]] = {

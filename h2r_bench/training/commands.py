@@ -6,7 +6,7 @@ import json
 import shlex
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 
@@ -26,7 +26,7 @@ from h2r_bench.training.knn import build_gallery
 from h2r_bench.training.loop import Loop
 from h2r_bench.training.pack import pack, pack_hand, pack_ruler
 from h2r_bench.training.pack_policies import pack_policies
-from h2r_bench.training.record import earlier_runs, finish_run, start_run
+from h2r_bench.training.record import RUN, earlier_runs, finish_run, finished, start_run
 from h2r_bench.training.scene import train_scene
 
 EncoderName = Literal["vpm", "vpp", "untrained", "untrained_seeing", "resnet18", "time"]
@@ -118,7 +118,10 @@ class TrainScene:
 
 @dataclass(frozen=True)
 class BuildKNN:
-    """The gallery of `h2r_knn`: first robot frames as vectors, and the human videos to follow."""
+    """The gallery of `h2r_knn`: first robot frames as vectors, and the human videos to follow.
+
+    It is one for each training domain: that of another is added to those in `out`.
+    """
 
     data: Path
     """Folder of the paired episodes."""
@@ -131,7 +134,7 @@ class BuildKNN:
     paper."""
     towers: tyro.conf.OmitArgPrefixes[Towers] = field(default_factory=Towers)
     tasks: tuple[str, ...] = BASIC
-    """Tasks whose episodes are kept."""
+    """Tasks whose episodes are kept, all of one training domain."""
     episodes: int = 150
     """Episodes to keep, in equal shares of the tasks: those that lie farthest from each other."""
     votes: int = 5
@@ -235,9 +238,11 @@ def run_scene(job: TrainScene, command: list[str]) -> None:
 
 def run_knn(job: BuildKNN, command: list[str]) -> None:
     """Build the gallery."""
-    domain_of(job.tasks)
     inner = H2RAgent.from_pretrained(job.agent)
     encoder = SceneReader.load(job.scene) if job.scene else ClipDinoFrames(job.towers)
+    facts: dict[str, Any] = {"command": "python -m h2r_bench.train " + shlex.join(command)}
+    if job.scene and (job.scene / RUN).is_file():
+        facts["reader"] = finished(job.scene)
     names = build_gallery(
         job.data,
         job.agent or H2RAgent.folder(),
@@ -247,7 +252,7 @@ def run_knn(job: BuildKNN, command: list[str]) -> None:
         tasks=job.tasks,
         episodes=job.episodes,
         votes=job.votes,
-        command="python -m h2r_bench.train " + shlex.join(command),
+        facts=facts,
         out=job.out,
     )
     size = sum((job.out / name).stat().st_size for name in names)

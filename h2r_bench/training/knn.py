@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -14,11 +15,12 @@ from rich.console import Console
 from rich.progress import track
 
 from h2r_bench.datasets import DatasetError, EpisodeStore
-from h2r_bench.policies.h2r.files import write_manifest
+from h2r_bench.policies.h2r.files import MANIFEST, read_manifest, write_manifest
 from h2r_bench.policies.h2r.same_view import in_robot_view
-from h2r_bench.policies.knn.agent import RECORD
 from h2r_bench.policies.knn.frame_encoders import NAME, FrameEncoder, SceneReader, path_vector
 from h2r_bench.policies.knn.gallery import write_gallery
+from h2r_bench.policies.knn.retrieval import RECORD, read_record
+from h2r_bench.training.inputs import domain_of
 from h2r_bench.training.pack import check_sizes
 
 if TYPE_CHECKING:
@@ -91,48 +93,107 @@ def build_gallery(
     tasks: Sequence[str],
     episodes: int,
     votes: int,
-    command: str,
+    facts: dict[str, Any],
     out: Path,
 ) -> list[str]:
-    """Write the gallery of `episodes` episodes, as many of each task, into `out`; returns the file names.
+    """Write the gallery of `episodes` episodes, as many of each of `tasks`, into `out`.
 
-    `agent` is the folder of `inner`; `towers` says where `encoder` is, unless it is a scene reader, which is
-    kept with the gallery.
+    Galleries of other training domains that `out` holds are kept.
+
+    Args:
+        data: the paired episodes.
+        agent: folder of `inner`.
+        inner: the agent that acts.
+        encoder: by what scenes are compared; a scene reader is kept with the gallery.
+        towers: where `encoder` is, unless it is a scene reader.
+        tasks: tasks of one training domain, which `inner` knows.
+        episodes: how many are kept.
+        votes: nearest episodes that vote for the task.
+        facts: what else the manifest says of this gallery.
+        out: folder of the weights.
+
+    Returns:
+        The names of the files that were written.
+
+    Raises:
+        DatasetError: the episodes do not serve.
+        ValueError: the agent does not know the domain, or `out` holds what the gallery cannot go with.
     """
     store = EpisodeStore.open(data)
     if store.meta.image_size != inner.image_size:
         raise DatasetError(
             f"{data} holds images of {store.meta.image_size}, the agent reads {inner.image_size}"
         )
+    domain = domain_of(tasks)
+    if domain not in inner.heads:
+        raise ValueError(f"{agent} has no decoder for the domain {domain} of {', '.join(tasks)}")
+    kept = Kept.of(out, domain, inner.weights_hash, store.meta.world)
     chosen, vectors = [], []
     for positions in suitable(store, tasks).values():
         if isinstance(encoder, SceneReader):
             embedded = foreseen(store, positions, encoder)
         else:
             embedded = embed_first_frames(store, positions, encoder)
-        kept = spread(embedded, max(1, episodes // len(tasks)))
-        chosen += [positions[index] for index in kept]
-        vectors.append(embedded[kept])
-    same_view = inner.heads[inner.domain].encoder.same_view
-    names = write_gallery(
-        out, _videos(store, chosen, same_view=same_view), np.concatenate(vectors), store.meta.rate_hz
-    )
-    folder = os.path.relpath(agent.resolve(), out.resolve())
+        indices = spread(embedded, max(1, episodes // len(tasks)))
+        chosen += [positions[index] for index in indices]
+        vectors.append(embedded[indices])
+    place = out / kept.free
+    videos = _videos(store, chosen, same_view=inner.heads[domain].encoder.same_view)
+    files = write_gallery(place, videos, np.concatenate(vectors), store.meta.rate_hz)
+    folder = os.path.relpath(agent.resolve(), place.resolve())
     record = {"agent": {"folder": folder, "hash": inner.weights_hash}, "towers": towers, "votes": votes}
-    (out / RECORD).write_text(json.dumps(record, indent=1) + "\n")
-    names.append(RECORD)
+    (place / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+    files.append(RECORD)
     if isinstance(encoder, SceneReader):
-        encoder.save(out, torch.float16)
-        names += [f"{NAME}.json", f"{NAME}.safetensors"]
+        encoder.save(place, torch.float16)
+        files += [f"{NAME}.json", f"{NAME}.safetensors"]
+    names = [str((place / file).relative_to(out)) for file in files]
     check_sizes(out, names)
-    facts = {
+    own = {**facts, "data": {**store.meta.to_json(), "episodes": len(store)}}
+    manifest = {
         "execute": inner.execute,
         "world": store.meta.world,
-        "command": command,
-        "data": {**store.meta.to_json(), "episodes": len(store)},
+        "domains": {**kept.domains, domain: kept.free},
+        "galleries": {**kept.galleries, domain: own},
     }
-    write_manifest(out, facts, names)
+    write_manifest(out, manifest, kept.files + names)
     return names
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The galleries of other training domains, beside which a new one is written."""
+
+    domains: dict[str, str]
+    """Domain to its folder."""
+    galleries: dict[str, Any]
+    """Domain to what the manifest says of its gallery."""
+    files: list[str]
+    """Names of their files."""
+    free: str
+    """Folder of the new one."""
+
+    @classmethod
+    def of(cls, out: Path, domain: str, agent_hash: str, world: int) -> Kept:
+        """What `out` holds beside a gallery of `domain`.
+
+        Raises ValueError when that is of another agent, of another world or no gallery at all, and
+        WeightsDamagedError when a file is not what it was.
+        """
+        if not (out / MANIFEST).is_file():
+            return cls({}, {}, [], ".")
+        manifest = read_manifest(out)
+        if "galleries" not in manifest:
+            raise ValueError(f"{out} holds weights of another kind: choose another --out")
+        domains = {each: place for each, place in manifest["domains"].items() if each != domain}
+        for each, place in domains.items():
+            if (read_record(out / place)["agent"]["hash"], manifest["world"]) != (agent_hash, world):
+                raise ValueError(
+                    f"{out} holds the gallery of {each} of another agent or world: choose another --out"
+                )
+        free = manifest["domains"].get(domain, domain if "." in domains.values() else ".")
+        files = [name for name in manifest["files"] if str(PurePath(name).parent) != free]
+        return cls(domains, {each: manifest["galleries"][each] for each in domains}, files, free)
 
 
 def _videos(

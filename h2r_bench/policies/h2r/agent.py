@@ -12,7 +12,7 @@ from h2r_bench.policies.chunking import ChunkingAgent, Due, Plan, Rows
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.encoder_names import find_encoder
 from h2r_bench.policies.h2r.encoders import Sight, ToldVPMEncoder, VideoEncoder, VPMEncoder
-from h2r_bench.policies.h2r.files import WeightsDamagedError
+from h2r_bench.policies.h2r.files import WeightsDamagedError, domain_folders
 from h2r_bench.policies.h2r.same_view import moved, offset
 from h2r_bench.policies.language import sentence_encoder
 
@@ -43,10 +43,9 @@ def load_heads(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Head]:
     """What acts in each training domain, from the weights in `folder`: `manifest["domains"]` says where."""
     kind = find_encoder(manifest.get("encoder", "vpm"))
     shared = None if kind.trained_with_decoder else kind.load(folder)
-    places = {domain: folder / place for domain, place in manifest.get("domains", {"basic": "."}).items()}
     return {
         domain: Head(shared or kind.load(place), ActionDecoder.load(place))
-        for domain, place in places.items()
+        for domain, place in domain_folders(folder, manifest).items()
     }
 
 

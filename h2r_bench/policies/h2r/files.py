@@ -85,3 +85,8 @@ def manifest_hash(manifest: Mapping[str, Any]) -> str:
     """One short hash of all files of a manifest, 16 hexadecimal digits."""
     listing = "".join(f"{name} {entry['sha256']}\n" for name, entry in sorted(manifest["files"].items()))
     return hashlib.sha256(listing.encode()).hexdigest()[:16]
+
+
+def domain_folders(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Path]:
+    """Where the parts of each training domain lie."""
+    return {domain: folder / place for domain, place in manifest.get("domains", {"basic": "."}).items()}

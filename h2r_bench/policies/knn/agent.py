@@ -2,33 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from h2r_bench.policies.chunking import ChunkingAgent, Due, Plan, Rows
 from h2r_bench.policies.h2r.agent import OFFSET, H2RAgent
-from h2r_bench.policies.h2r.files import WeightsDamagedError
-from h2r_bench.policies.knn.alignment import path_offset
-from h2r_bench.policies.knn.frame_encoders import (
-    ClipDinoFrames,
-    FrameEncoder,
-    SceneReader,
-    Towers,
-    places_of,
-)
-from h2r_bench.policies.knn.gallery import Gallery
+from h2r_bench.policies.h2r.files import WeightsDamagedError, domain_folders
+from h2r_bench.policies.knn.retrieval import Retrieval, read_record
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from h2r_bench.types import Demonstration, Float32Array, UInt8Array
 
-RECORD = "knn.json"
-"""Which agent acts, how images are compared, how many vote."""
 _ENTRY = "entry"
 """What is remembered of an episode: the number of the entry that is followed."""
 
@@ -41,74 +30,73 @@ class KNNAgent(ChunkingAgent):
 
     reads = ("image", "state")
     shipped = "h2r_knn_compact"
-    domains = ("basic",)
 
     def __init__(
         self,
         inner: H2RAgent,
-        gallery: Gallery,
-        encoder: FrameEncoder,
+        retrievals: Mapping[str, Retrieval],
         *,
-        votes: int = 5,
         manifest: Mapping[str, Any] | None = None,
     ) -> None:
+        """Act as `inner` with the videos that `retrievals` find, by training domain.
+
+        Raises ValueError for a domain that `inner` does not know.
+        """
         super().__init__(chunk=inner.chunk, execute=inner.execute, manifest=manifest)
+        unknown = sorted(set(retrievals) - set(inner.heads))
+        if unknown or not retrievals:
+            raise ValueError(
+                f"galleries of {', '.join(unknown) or 'no domain'}, and an agent without decoders"
+            )
         self.inner = inner
-        self.gallery = gallery
-        self.encoder = encoder
-        self.votes = votes
+        self.retrievals = dict(retrievals)
+        self.domains = tuple(self.retrievals)
+        self.domain = self.domains[0]
         self.image_size = inner.image_size
 
     @classmethod
     def load(cls, folder: Path, manifest: Mapping[str, Any], execute: int) -> KNNAgent:
-        """The agent in `folder`, and the one that its gallery was made for.
+        """The agent in `folder`, and the one that its galleries were made for.
 
         Raises WeightsDamagedError when that has changed since.
         """
-        record = json.loads((folder / RECORD).read_text())
-        inner = H2RAgent.from_pretrained(folder / record["agent"]["folder"], execute=execute)
-        if inner.weights_hash != record["agent"]["hash"]:
-            raise WeightsDamagedError(
-                f"the gallery in {folder} was made for other weights than those in "
-                f"{record['agent']['folder']}: make it anew with python -m h2r_bench.train knn"
-            )
-        encoder = frame_encoder(record["towers"], folder)
-        return cls(inner, Gallery.load(folder), encoder, votes=int(record["votes"]), manifest=manifest)
+        places = domain_folders(folder, manifest)
+        records = {domain: read_record(place) for domain, place in places.items()}
+        acting = {domain: places[domain] / record["agent"]["folder"] for domain, record in records.items()}
+        inner = H2RAgent.from_pretrained(next(iter(acting.values())), execute=execute)
+        for domain, record in records.items():
+            if record["agent"]["hash"] != inner.weights_hash:
+                raise WeightsDamagedError(
+                    f"the gallery in {places[domain]} was made for other weights than those in "
+                    f"{acting[domain]}: make it anew with python -m h2r_bench.train knn"
+                )
+        retrievals = {domain: Retrieval.load(places[domain], record) for domain, record in records.items()}
+        return cls(inner, retrievals, manifest=manifest)
 
     def reset(self, demonstration: Demonstration | None = None, instruction: str = "", seed: int = 0) -> None:
         """Start a trial; of the demonstration only the domain is asked."""
         super().reset(demonstration, instruction, seed)
+        self.inner.domain = self.domain
         self.inner.reset(None, instruction, seed)
 
     def remember(self, rows: Rows, plan: Plan) -> None:
         """Choose whom to follow where an episode begins."""
-        entry = plan.memory.setdefault(_ENTRY, np.zeros(len(plan.step), np.int64))
+        entries = plan.memory.setdefault(_ENTRY, np.zeros(len(plan.step), np.int64))
         offsets = plan.memory.setdefault(OFFSET, np.zeros((len(plan.step), 4), np.float32))
         begun = np.flatnonzero(plan.step == 0)
         if not len(begun):
             return
-        for row, vector in zip(begun, self.encoder.embed(rows["image"][begun]), strict=True):
-            entry[row] = self.gallery.nearest(vector, self.votes)
-            offsets[row] = self._offset(vector, entry[row])
-
-    def _offset(self, vector: Float32Array, entry: int) -> Float32Array:
-        """By what the video of `entry` is moved for the scene that embeds as `vector`, shape (4,)."""
-        same_view = self.inner.heads[self.inner.domain].encoder.same_view
-        if not (same_view and isinstance(self.encoder, SceneReader)):
-            return np.zeros(4, np.float32)
-        return path_offset(places_of(vector), places_of(self.gallery.vectors[entry]))
+        found = self.retrievals[self.domain].find(rows["image"][begun])
+        for row, (entry, offset) in zip(begun, found, strict=True):
+            entries[row], offsets[row] = entry, offset
 
     def predict_chunks(self, due: Due) -> Float32Array:
         """New chunks (B, chunk, 7), as the inner agent makes them of the retrieved videos."""
-        frames = self.inner.heads[self.inner.domain].encoder.frames
-        clips = self.gallery.clips(due.memory[_ENTRY], due.step, frames)
+        self.inner.domain = self.domain
+        frames = self.inner.heads[self.domain].encoder.frames
+        clips = self.retrievals[self.domain].gallery.clips(due.memory[_ENTRY], due.step, frames)
         return self.inner.predict_chunks(replace(due, rows={**due.rows, "human_clip": clips}))
 
     def imagine(self, step: int) -> UInt8Array:
         """What the inner agent imagines of the robot (H, W, 3) at `step`, see its `imagine`."""
         return self.inner.imagine(step)
-
-
-def frame_encoder(towers: Mapping[str, str] | None, folder: Path) -> FrameEncoder:
-    """CLIP and DINOv2 where `towers` says where they are, else the scene reader in `folder`."""
-    return ClipDinoFrames(Towers(**towers)) if towers else SceneReader.load(folder)

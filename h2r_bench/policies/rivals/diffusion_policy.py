@@ -14,11 +14,12 @@ from torch import Tensor, nn
 
 from h2r_bench.policies.chunking import ChunkingAgent, Due
 from h2r_bench.policies.h2r.config import CLIP_TEXT, MINILM, LanguageConfig
+from h2r_bench.policies.h2r.files import domain_folders
 from h2r_bench.policies.h2r.normalizer import Normalizer
 from h2r_bench.policies.language import sentence_encoder
 from h2r_bench.policies.rivals.chunk_unet import PAPER as PAPER_UNET
 from h2r_bench.policies.rivals.chunk_unet import ChunkUNet, ChunkUNetConfig
-from h2r_bench.policies.rivals.stored import Stored, domain_folders
+from h2r_bench.policies.rivals.stored import Stored
 from h2r_bench.policies.rivals.vision import PAPER as PAPER_VISION
 from h2r_bench.policies.rivals.vision import VisionConfig, VisualEncoder
 

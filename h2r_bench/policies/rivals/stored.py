@@ -12,7 +12,6 @@ from h2r_bench.policies.h2r.config import from_json, to_json
 from h2r_bench.policies.h2r.files import WeightsMissingError, load_weights, save_weights
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from pathlib import Path
     from typing import Self
 
@@ -41,8 +40,3 @@ class Stored(nn.Module):
         model = cls(from_json(cls.kind, json.loads(path.read_text())))
         load_weights(model, folder / f"{cls.name}.safetensors")
         return model.eval()
-
-
-def domain_folders(folder: Path, manifest: Mapping[str, Any]) -> dict[str, Path]:
-    """Where the parts of each training domain lie."""
-    return {domain: folder / place for domain, place in manifest.get("domains", {"basic": "."}).items()}

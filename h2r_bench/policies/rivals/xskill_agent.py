@@ -9,9 +9,8 @@ import numpy as np
 import torch
 
 from h2r_bench.policies.chunking import ChunkingAgent, Due, Plan, Rows
-from h2r_bench.policies.h2r.files import WeightsDamagedError
+from h2r_bench.policies.h2r.files import WeightsDamagedError, domain_folders
 from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
-from h2r_bench.policies.rivals.stored import domain_folders
 from h2r_bench.policies.rivals.xskill import XSkillModel, padded, sequence_starts
 
 if TYPE_CHECKING:
