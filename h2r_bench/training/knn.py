@@ -137,7 +137,7 @@ def build_gallery(
         indices = spread(embedded, max(1, episodes // len(tasks)))
         chosen += [positions[index] for index in indices]
         vectors.append(embedded[indices])
-    place = out / kept.free
+    place = out / kept.place
     videos = _videos(store, chosen, same_view=inner.heads[domain].encoder.same_view)
     files = write_gallery(place, videos, np.concatenate(vectors), store.meta.rate_hz)
     folder = os.path.relpath(agent.resolve(), place.resolve())
@@ -153,7 +153,7 @@ def build_gallery(
     manifest = {
         "execute": inner.execute,
         "world": store.meta.world,
-        "domains": {**kept.domains, domain: kept.free},
+        "domains": {**kept.domains, domain: kept.place},
         "galleries": {**kept.galleries, domain: own},
     }
     write_manifest(out, manifest, kept.files + names)
@@ -170,7 +170,7 @@ class Kept:
     """Domain to what the manifest says of its gallery."""
     files: list[str]
     """Names of their files."""
-    free: str
+    place: str
     """Folder of the new one."""
 
     @classmethod
@@ -185,15 +185,15 @@ class Kept:
         manifest = read_manifest(out)
         if "galleries" not in manifest:
             raise ValueError(f"{out} holds weights of another kind: choose another --out")
-        domains = {each: place for each, place in manifest["domains"].items() if each != domain}
-        for each, place in domains.items():
-            if (read_record(out / place)["agent"]["hash"], manifest["world"]) != (agent_hash, world):
+        domains = {each: folder for each, folder in manifest["domains"].items() if each != domain}
+        for each, folder in domains.items():
+            if (read_record(out / folder)["agent"]["hash"], manifest["world"]) != (agent_hash, world):
                 raise ValueError(
                     f"{out} holds the gallery of {each} of another agent or world: choose another --out"
                 )
-        free = manifest["domains"].get(domain, domain if "." in domains.values() else ".")
-        files = [name for name in manifest["files"] if str(PurePath(name).parent) != free]
-        return cls(domains, {each: manifest["galleries"][each] for each in domains}, files, free)
+        place = manifest["domains"].get(domain, domain if "." in domains.values() else ".")
+        files = [name for name in manifest["files"] if str(PurePath(name).parent) != place]
+        return cls(domains, {each: manifest["galleries"][each] for each in domains}, files, place)
 
 
 def _videos(
