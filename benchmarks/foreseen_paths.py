@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,14 +49,9 @@ def stored_paths(
     reader: SceneReader, store: EpisodeStore, task: str, count: int
 ) -> tuple[Float32Array, Float32Array] | None:
     """The same of episodes of a dataset whose scene says what to do; None where it has none."""
-
-    def fitting() -> Iterator[int]:
-        for position in range(len(store)):
-            facts = store.read_facts(position)
-            if facts["task"] == task and facts["cue"] == "scene":
-                yield position
-
-    chosen = list(itertools.islice(fitting(), count))
+    facts = map(store.read_facts, range(len(store)))
+    fitting = (at for at, each in enumerate(facts) if (each["task"], each["cue"]) == (task, "scene"))
+    chosen = list(itertools.islice(fitting, count))
     if not chosen:
         return None
     return embed_first_frames(store, chosen, reader), foreseen(store, chosen, reader)
@@ -65,9 +59,8 @@ def stored_paths(
 
 def errors_px(found: Float32Array, true: Float32Array, height: int) -> FloatArray:
     """How far the places of path vectors (N, D) are apart, (N, moments) [pixels of `height` to a picture]."""
-    places = (np.stack([places_of(vector) for vector in each]) for each in (found, true))
-    distance: FloatArray = np.linalg.norm(next(places) - next(places), axis=-1) * height / 2
-    return distance
+    distance: FloatArray = np.linalg.norm(places_of(found) - places_of(true), axis=1) * height / 2
+    return distance.reshape(len(found), -1)
 
 
 def main(config: Config) -> None:

@@ -116,15 +116,26 @@ def test_each_domain_has_its_own_gallery_and_decoder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("foreseen", [True, False])
-def test_the_video_is_moved_where_the_encoder_foresees_paths(tmp_path: Path, foreseen: bool) -> None:
+@pytest.mark.parametrize("same_view", [True, False])
+def test_the_video_is_moved_where_the_encoder_foresees_paths(
+    tmp_path: Path, foreseen: bool, same_view: bool
+) -> None:
+    """... and where the inner agent moves videos at all."""
     agent = KNNAgent.from_pretrained(knn(tmp_path / "knn"))
     retrieval = agent.retrievals["basic"]
     if not foreseen:
         retrieval.encoder = Unforeseeing(retrieval.encoder)
-    retrieval.gallery.vectors = retrieval.gallery.vectors + 0.1
-    agent.reset(None, "", 0)
-    _, state = agent.predict(observation(0))
+    agent.inner.heads["basic"].encoder.same_view = same_view
+    actions = []
+    retrieval.gallery.vectors[1:] += 100
+    for elsewhere in (0.0, 0.1):
+        retrieval.gallery.vectors[0] += elsewhere
+        agent.reset(None, "", 0)
+        action, state = agent.predict(observation(0))
+        assert state.memory["entry"].tolist() == [0]
+        actions.append(action)
     assert (np.abs(state.memory[OFFSET]).max() > 0.01) == foreseen
+    assert np.array_equal(*actions) != (foreseen and same_view)
 
 
 @pytest.mark.parametrize("writing", [True, False])

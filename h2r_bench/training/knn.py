@@ -128,18 +128,10 @@ def build_gallery(
     if domain not in inner.heads:
         raise ValueError(f"{agent} has no decoder for the domain {domain} of {', '.join(tasks)}")
     kept = Kept.of(out, domain, inner.weights_hash, store.meta.world)
-    chosen, vectors = [], []
-    for positions in suitable(store, tasks).values():
-        if isinstance(encoder, SceneReader):
-            embedded = foreseen(store, positions, encoder)
-        else:
-            embedded = embed_first_frames(store, positions, encoder)
-        indices = spread(embedded, max(1, episodes // len(tasks)))
-        chosen += [positions[index] for index in indices]
-        vectors.append(embedded[indices])
+    chosen, vectors = far_apart(store, tasks, encoder, max(1, episodes // len(tasks)))
     place = out / kept.place
     videos = _videos(store, chosen, same_view=inner.heads[domain].encoder.same_view)
-    files = write_gallery(place, videos, np.concatenate(vectors), store.meta.rate_hz)
+    files = write_gallery(place, videos, vectors, store.meta.rate_hz)
     folder = os.path.relpath(agent.resolve(), place.resolve())
     record = {"agent": {"folder": folder, "hash": inner.weights_hash}, "towers": towers, "votes": votes}
     (place / RECORD).write_text(json.dumps(record, indent=1) + "\n")
@@ -158,6 +150,25 @@ def build_gallery(
     }
     write_manifest(out, manifest, kept.files + names)
     return names
+
+
+def far_apart(
+    store: EpisodeStore, tasks: Sequence[str], encoder: FrameEncoder, count: int
+) -> tuple[list[int], Float32Array]:
+    """Positions of `count` episodes of each of `tasks` that lie far apart, and their vectors (N, D).
+
+    A scene reader is not asked: what it should foresee is known. Raises DatasetError for a task without any.
+    """
+    chosen, vectors = [], []
+    for positions in suitable(store, tasks).values():
+        if isinstance(encoder, SceneReader):
+            embedded = foreseen(store, positions, encoder)
+        else:
+            embedded = embed_first_frames(store, positions, encoder)
+        indices = spread(embedded, count)
+        chosen += [positions[index] for index in indices]
+        vectors.append(embedded[indices])
+    return chosen, np.concatenate(vectors)
 
 
 @dataclass(frozen=True)
