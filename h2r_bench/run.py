@@ -6,13 +6,14 @@ where it was when the same command is given again.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import os
 import re
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from h2r_bench.chunks import delayed
 from h2r_bench.envs import gl
+from h2r_bench.files import BusyError
 from h2r_bench.policies.catalog import AGENTS, AgentSpec, find_agent
 from h2r_bench.policies.options import parse_command
 from h2r_bench.statistics import format_rate
@@ -116,22 +118,32 @@ def main(argv: Sequence[str] | None = None, make: EnvMaker = make_env) -> int:
         config, agent = prepare(*read_command(argv))
         condition = condition_of(config, agent)
         log = TrialLog(log_path(config.out, config.task, config.recorded_as))
-        done = finished(log, condition, config.trials)
-        env = open_env(config, agent, make)
-        make_folder(log.path.parent)
+        with contextlib.closing(open_env(config, agent, make)) as env, writing(log):
+            return measure(config, env, agent, condition, log, argv, console)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def measure(
+    config: RunConfig,
+    env: Any,
+    agent: Agent,
+    condition: Condition,
+    log: TrialLog,
+    argv: Sequence[str],
+    console: Console,
+) -> int:
+    """Run what the log does not have yet and say what came of it. Raises InputError for a damaged log."""
+    done = finished(log, condition, config.trials)
     announce(config, agent, condition, done, console)
     try:
         records = evaluate(config, env, agent, condition, log, done, console)
     except KeyboardInterrupt:
         tell_how_to_go_on(log, condition, config.trials, argv, console)
         return INTERRUPTED
-    finally:
-        env.close()
     successes = sum(record.success for record in records)
     print(f"{config.task}  {config.recorded_as}  {format_rate(successes, len(records))}")
     return 0
@@ -241,12 +253,17 @@ def check_writable(log: Path) -> None:
         raise InputError(f"--out: {nearest} cannot be written to")
 
 
-def make_folder(folder: Path) -> None:
-    """Make the folder of the log. Raises InputError when the file system refuses."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out: cannot make {folder}: {error.strerror}") from None
+@contextlib.contextmanager
+def writing(log: TrialLog) -> Iterator[None]:
+    """Be the only run that writes to `log`. Raises InputError when another one does, or the disk refuses."""
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(log.only_writer())
+        except BusyError as error:
+            raise InputError(f"{error}, or give another --out or --name") from None
+        except OSError as error:
+            raise InputError(f"--out: cannot write {log.path}: {error.strerror}") from None
+        yield
 
 
 def open_env(config: RunConfig, agent: Agent, make: EnvMaker) -> Any:

@@ -10,6 +10,7 @@ import itertools
 import json
 import os
 import platform
+import re
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import h2r_bench
+from h2r_bench.files import append_line, only_writer
 from h2r_bench.types import Agent, AgentError, Demonstration, PrivilegedAgent, UInt8Array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     Watcher = Callable[[Demonstration, int, UInt8Array], None]
@@ -264,15 +267,11 @@ class TrialLog:
 
     def append(self, record: TrialRecord) -> None:
         """Add one record: a single write of a whole line, on disk when this returns."""
-        line = record.to_json().encode() + b"\n"
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            if os.write(handle, line) != len(line):
-                raise OSError(f"{self.path}: the disk took only part of a record")
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        append_line(self.path, record.to_json().encode())
+
+    def only_writer(self) -> AbstractContextManager[None]:
+        """Keep every other process from writing to the log meanwhile. Raises BusyError when one is."""
+        return only_writer(self.path)
 
     def _set_aside(self, start: int, torn: bytes) -> None:
         """Move the `torn` end of the log, from byte `start` on, to a file beside it."""
@@ -288,10 +287,19 @@ def log_path(out: Path, task: str, policy: str) -> Path:
 
 def video_path(out: Path, run: Condition | TrialRecord, trial: int) -> Path:
     """Where the video of trial number `trial` of a run goes below the folder `out`."""
-    weights = "" if run.weights == NO_WEIGHTS else f"-{file_name(run.weights[:8])}"
+    weights = "" if run.weights == NO_WEIGHTS else f"-{short_hash(run.weights)}"
     scene = f"{file_name(run.demo)}-{file_name(run.cue)}-{run.shift_cm:g}cm"
     kind = f"{scene}-seed{run.seed}-world{run.world}{weights}"
     return out / "videos" / file_name(run.task) / file_name(run.policy) / kind / f"trial_{trial:03d}.mp4"
+
+
+def short_hash(weights: str) -> str:
+    """Eight characters that tell `weights` from others: of their hash, or of a hash of a server's address."""
+    if weights == NO_WEIGHTS:
+        return weights
+    if not re.fullmatch("[0-9a-f]{8,}", weights):
+        weights = hashlib.sha256(weights.encode()).hexdigest()
+    return weights[:8]
 
 
 def file_name(policy: str) -> str:

@@ -52,6 +52,9 @@ GRIPPER_CLOSES_BELOW = 0.4
 MAX_FAILURE_LENGTH = 200
 """Longest message of an `AgentError` [characters]: what a server answers can be a whole traceback."""
 
+SERVED_AT = "at "
+"""What `weights` in a record begins with where only the address of a policy server is known."""
+
 
 Demo = Literal["matched", "wrong", "blank", "reversed", "frozen", "counterfactual"]
 """How the demonstration relates to the scene: the true one, or a control (`h2r_bench.envs.demo_controls`)."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import numpy as np
 
 from h2r_bench.real.arms.base import ArmError, ArmState, Commanded
@@ -9,16 +12,20 @@ from h2r_bench.types import FloatArray
 
 
 class HandClock:
-    """Time passes only when somebody waits for it."""
+    """Time passes when the thread that made it waits; the others only look."""
 
     def __init__(self) -> None:
         self.time_s = 0.0
+        self._owner = threading.get_ident()
 
     def now(self) -> float:
         return self.time_s
 
     def sleep_until(self, time_s: float) -> None:
-        self.time_s = max(self.time_s, time_s)
+        if threading.get_ident() == self._owner:
+            self.time_s = max(self.time_s, time_s)
+        else:
+            time.sleep(0.001)
 
 
 class RecordingArm:

@@ -17,20 +17,6 @@ from arm_fakes import HandClock, RecordingArm
 SIZE = (32, 24)
 
 
-class LoopClock(HandClock):
-    """Time passes when the thread that made it waits; the others only look."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._owner = threading.get_ident()
-
-    def sleep_until(self, time_s: float) -> None:
-        if threading.get_ident() == self._owner:
-            super().sleep_until(time_s)
-        else:
-            time.sleep(0.001)
-
-
 def demonstration(length: int = 25, size: tuple[int, int] = SIZE) -> Demonstration:
     frames = np.zeros((length, size[1], size[0], 3), np.uint8)
     frames[:] = np.arange(length, dtype=np.uint8)[:, None, None, None] * 5
@@ -91,7 +77,7 @@ class WorldArm(RecordingArm):
     name = "small"
 
     def __init__(self) -> None:
-        super().__init__(LoopClock())
+        super().__init__(HandClock())
         self.twin = SmallWorld(self.clock)
 
 
@@ -101,7 +87,7 @@ class BareArm(RecordingArm):
     name = "bare"
 
     def __init__(self) -> None:
-        super().__init__(LoopClock())
+        super().__init__(HandClock())
 
 
 class ScriptedSource:

@@ -157,5 +157,7 @@ def test_without_a_calibration_that_does_there_are_no_trials(tmp_path: Path) -> 
 def test_jogging_goes_as_far_as_its_letters_say() -> None:
     arm = RecordingArm()
     arm.clock.sleep_until(1.0)
-    jog(SafeArm(arm), "wwa1r?")
+    safe = SafeArm(arm)
+    safe.connect()
+    jog(safe, "wwa1r?")
     np.testing.assert_allclose(arm.position, [0.47, 0.01, 0.201], atol=1.1e-3)

@@ -1,6 +1,11 @@
 from __future__ import annotations
 
+import os
+import pty
 import signal
+import sys
+import time
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -71,11 +76,12 @@ def test_a_dry_run_tells_the_arm_nothing() -> None:
     arm = RecordingArm()
     dry = DryArm(arm)
     safe = SafeArm(dry)
+    safe.connect()
     arm.clock.sleep_until(1.0)
     assert safe.act([0.48, 0.0, 0.2, 0.0, 0.0, 0.0, 0.0]) == []
     safe.hold()
     assert dry.commands == 1
-    assert arm.calls == []
+    assert arm.calls == ["connect"]
     np.testing.assert_allclose(safe.read_state().position, [0.45, 0.0, 0.2])
 
 
@@ -99,3 +105,47 @@ def test_signals_stop_the_arm_before_anything_else(number: signal.Signals, ends:
         signal.raise_signal(number)
     assert reasons == [number.name]
     assert signal.getsignal(number) is before
+
+
+def test_a_stop_that_fails_leaves_the_other_keys_and_signals_in_force() -> None:
+    reasons: list[str] = []
+
+    def refused(reason: str) -> None:
+        reasons.append(reason)
+        raise OSError("the driver is gone")
+
+    stop = EmergencyStop(refused)
+    assert stop.feed(" ")
+    assert stop.feed(" ")
+    with EmergencyStop(refused), pytest.raises(KeyboardInterrupt):
+        signal.raise_signal(signal.SIGINT)
+    assert reasons == ["key", "key", "SIGINT"]
+
+
+def test_keys_are_heard_after_a_stop_that_failed_and_a_lost_terminal_stops(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = pty.openpty()
+    reasons: list[str] = []
+
+    def refused(reason: str) -> None:
+        reasons.append(reason)
+        raise OSError("the driver is gone")
+
+    with os.fdopen(theirs) as terminal:
+        monkeypatch.setattr(sys, "stdin", terminal)
+        with EmergencyStop(refused):
+            for count in (1, 2):
+                os.write(ours, b" ")
+                wait_for(lambda count=count: len(reasons) == count)
+            os.close(ours)
+            wait_for(lambda: len(reasons) == 3)
+    assert reasons == ["key", "key", "the terminal has gone"]
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if happened():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen")

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+import time
 from typing import Any
 
 import numpy as np
@@ -8,9 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from h2r_bench.chunks import ChunkPlayer, LateAgent, delayed, stay
-from h2r_bench.real.mind import ChunkMind, StepMind, mind_of
+from h2r_bench.real.arms.base import MonotonicClock
+from h2r_bench.real.mind import AgentHangsError, ChunkMind, StepMind, mind_of
 from h2r_bench.run import InputError, check_latency
 from h2r_bench.types import ChunkAgent, Demonstration, Float32Array, PrivilegedAgent
+
+from arm_fakes import HandClock
 
 NOTHING = Demonstration(np.zeros((3, 2, 2, 3), np.uint8), 10.0, "")
 
@@ -133,7 +138,7 @@ def test_latency_between_control_steps_is_refused(latency: int) -> None:
 
 def test_mind_of_an_agent_without_chunks_asks_in_every_step() -> None:
     agent = Counter()
-    mind = mind_of(agent)
+    mind = mind_of(agent, HandClock())
     assert isinstance(mind, StepMind)
     mind.begin(observation(0))
     assert [mind.action(observation(step), step)[0] for step in (0, 1, 4)] == [0, 1, 4]
@@ -141,8 +146,6 @@ def test_mind_of_an_agent_without_chunks_asks_in_every_step() -> None:
 
 
 def test_mind_of_an_agent_with_chunks_never_waits_for_it() -> None:
-    import threading
-
     go = threading.Event()
 
     class Slow(Planner):
@@ -151,7 +154,7 @@ def test_mind_of_an_agent_with_chunks_never_waits_for_it() -> None:
                 assert go.wait(10.0)
             return super().plan(observation, step)
 
-    mind = mind_of(Slow(execute=2))
+    mind = mind_of(Slow(execute=2), HandClock())
     assert isinstance(mind, ChunkMind)
     mind.begin(observation(0))
     made = []
@@ -161,10 +164,10 @@ def test_mind_of_an_agent_with_chunks_never_waits_for_it() -> None:
         made.append(mind.made_at())
     assert made == [0] * 6  # still computing
     go.set()
-    mind._coming.result()  # type: ignore[union-attr]
+    assert mind._question.come(10.0)
     assert mind.action(observation(6), 6)[1] == 2
     assert mind.made_at() == 2
-    mind.close()
+    mind.end()
 
 
 def test_what_breaks_while_computing_is_raised() -> None:
@@ -174,20 +177,77 @@ def test_what_breaks_while_computing_is_raised() -> None:
                 raise ValueError("gone")
             return super().plan(observation, step)
 
-    mind = ChunkMind(Breaks(execute=1))
+    mind = ChunkMind(Breaks(execute=1), HandClock())
     mind.begin(observation(0))
     mind.action(observation(1), 1)
-    with pytest.raises(ValueError, match="gone"):
-        mind._coming.result()  # type: ignore[union-attr]
+    assert mind._question.come(10.0)
     with pytest.raises(ValueError, match="gone"):
         mind.action(observation(2), 2)
-    mind.close()
+    mind.end()
 
 
 def test_chunks_of_one_action_are_waited_for() -> None:
-    mind = ChunkMind(Planner(execute=1, chunk=1))
+    mind = ChunkMind(Planner(execute=1, chunk=1), HandClock())
     mind.begin(observation(0))
     for step in (1, 2, 5):
         assert mind.action(observation(step), step)[1] == step
         assert mind.made_at() == step
-    mind.close()
+    mind.end()
+
+
+class Hanging(Planner):
+    """Answers the first time and never again."""
+
+    def __init__(self) -> None:
+        super().__init__(execute=2)
+        self.go = threading.Event()
+
+    def plan(self, observation: Any, step: int) -> Float32Array:
+        if step:
+            self.go.wait(60.0)
+        return super().plan(observation, step)
+
+
+class HangingInEachStep(Counter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.go = threading.Event()
+
+    def predict(self, *arguments: Any, **named: Any) -> Any:
+        self.go.wait(60.0)
+        return super().predict(*arguments, **named)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [Hanging, HangingInEachStep])
+def test_an_agent_that_hangs_is_a_fault_after_two_seconds_and_is_not_waited_for(kind: type[Any]) -> None:
+    agent = kind()
+    mind = mind_of(agent, MonotonicClock())
+    mind.begin(observation(0))
+    start = time.monotonic()
+
+    def act_on() -> None:
+        for step in range(1, 60):
+            mind.action(observation(step), step)
+            time.sleep(0.1)
+
+    with pytest.raises(AgentHangsError, match="2 s"):
+        act_on()
+    assert 1.9 < time.monotonic() - start < 3.5
+    ended = time.monotonic()
+    mind.end()
+    assert time.monotonic() - ended < 0.5
+    assert mind.busy  # so nobody resets it
+    agent.go.set()
+
+
+def test_time_that_stands_still_while_the_agent_computes_does_not_count() -> None:
+    clock, agent = HandClock(), Hanging()
+    mind = ChunkMind(agent, clock)
+    mind.begin(observation(0))
+    for step in range(1, 30):
+        clock.sleep_until(step / 10)
+        mind.action(observation(step), step)  # by this computer's clock it was asked just now
+    agent.go.set()
+    mind.end()
+    assert not mind.busy

@@ -84,6 +84,7 @@ def test_what_is_out_of_reach_is_not_left_the_way_for(arm: KinematicFranka) -> N
 def test_wild_agents_end_no_session(arm: KinematicFranka) -> None:
     """From wherever random actions lead, the arm comes back upright over the table."""
     safe = SafeArm(arm)
+    safe.connect()
     arm.clock.sleep_until(1.0)
     rng = np.random.default_rng(3)
     for _ in range(4):

@@ -355,3 +355,12 @@ def test_trials_without_images_are_the_same() -> None:
         ends.append(observation["state"])
         env.close()
     np.testing.assert_array_equal(*ends)
+
+
+def test_two_runs_on_one_folder_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = TrialLog(log_path(tmp_path, "push_pull", "random"))
+    arguments = ["--task", "push_pull", "--policy", "random", "--trials", "1", "--out", str(tmp_path)]
+    with log.only_writer():
+        assert run.main(arguments) == run.BAD_INPUT
+    assert "written by another process" in capsys.readouterr().err
+    assert log.load() == []

@@ -1,12 +1,11 @@
 from __future__ import annotations
 
 import json
-import time
 
 import numpy as np
 import pytest
 
-from h2r_bench.real.arms.base import ArmError, Commanded, MonotonicClock
+from h2r_bench.real.arms.base import ArmError, Commanded
 from h2r_bench.real.safety import Intervention, Log, SafeArm, SafetyLimits
 from h2r_bench.types import FloatArray
 
@@ -16,8 +15,9 @@ HOME = np.array([0.45, 0.0, 0.2, 0.0, 0.0, 0.0, 1.0])
 
 
 def quiet(arm: RecordingArm, limits: SafetyLimits | None = None, log: Log | None = None) -> SafeArm:
-    """Without its watchdog thread: the clock is turned by hand."""
+    """The clock is turned by hand, so the watchdog sees what the test sees."""
     safe = SafeArm(arm, limits, log=log)
+    safe.connect()
     arm.clock.sleep_until(1.0)
     return safe
 
@@ -136,7 +136,7 @@ def test_an_emergency_stop_that_comes_while_a_command_is_given_wins() -> None:
 
     def stopped_meanwhile(position: FloatArray, rotation: FloatArray) -> Commanded:
         told = stream(position, rotation)
-        safe._stopped.set()
+        safe._stopped = True
         return told
 
     arm.stream = stopped_meanwhile  # type: ignore[method-assign]
@@ -252,25 +252,6 @@ def test_the_watchdog_leaves_a_steady_session_alone() -> None:
         safe.act(HOME)
         watch(safe, arm.clock.now() + 0.1)
     assert log == []
-
-
-def test_a_lost_arm_ends_the_watch_with_a_word() -> None:
-    log: list[Intervention] = []
-    arm = RecordingArm()
-    arm.clock = MonotonicClock()  # type: ignore[assignment]
-
-    def gone() -> None:
-        raise ArmError("the arm is gone")
-
-    safe = SafeArm(arm, log=log.append)
-    safe.connect()
-    safe.act(HOME)
-    arm.stop = gone  # type: ignore[method-assign]
-    for _ in range(200):
-        if log:
-            break
-        time.sleep(0.02)
-    assert ("fault", "the arm is gone") in [(one.kind, one.detail) for one in log]
 
 
 class StiffArm(RecordingArm):

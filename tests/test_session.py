@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections import Counter
 from dataclasses import replace
@@ -12,7 +13,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from h2r_bench.real.errors import SetupError
-from h2r_bench.real.session import DONE, FAULT, STARTED, UNDO, VERDICT, VOID, Session, SessionPlan
+from h2r_bench.real.session import (
+    CLOSED,
+    DONE,
+    FAULT,
+    STARTED,
+    UNDO,
+    VERDICT,
+    VOID,
+    Session,
+    SessionPlan,
+    only_writer,
+)
 from h2r_bench.real.verdict import UNSAFE, Verdict, judged, stopped_as_unsafe
 
 PLAN = SessionPlan("push_pull", "scene", 0.0, 0, 3, ("a", "b"), ("none", "none"), "arm", "", 1, key="5")
@@ -170,3 +182,67 @@ def test_there_are_only_so_many_stages(reached: int) -> None:
 def test_verdict_that_contradicts_itself_is_refused(fields: tuple[bool, float, str]) -> None:
     with pytest.raises(ValueError, match="verdict"):
         Verdict(*fields)
+
+
+# --- two at once -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("before", "event"),
+    [
+        ([], (DONE, 0, {"result": {}})),
+        ([], (FAULT, 0, {})),
+        ([], (VERDICT, 0, {"verdict": GOOD.to_dict()})),
+        ([], (VOID, 0, {})),
+        ([], (UNDO, 0, {})),
+        ([], (STARTED, 99, {})),
+        ([], ("danced", 0, {})),
+        ([], (CLOSED, -1, {})),
+        ([(STARTED, 0, {})], (DONE, 0, {"result": None})),
+        ([(STARTED, 0, {}), (DONE, 0, {"result": {}})], (DONE, 0, {"result": {}})),
+        ([(STARTED, 0, {}), (DONE, 0, {"result": {}})], (STARTED, 0, {})),
+        ([(STARTED, 0, {}), (DONE, 0, {"result": {}})], (VERDICT, 0, {"verdict": {"success": 1}})),
+    ],
+)
+def test_an_impossible_event_is_refused_and_not_written(
+    tmp_path: Path, before: list[Any], event: tuple[str, int, dict[str, Any]]
+) -> None:
+    session = Session.open(tmp_path, PLAN)
+    for name, run, more in before:
+        session.note(name, run, **more)
+    name, run, more = event
+    with pytest.raises(SetupError, match="impossible"):
+        session.note(name, run, **more)
+    assert Session.open(tmp_path, PLAN).standing == session.standing
+    assert len(events(session) if before else []) == len(before)
+
+
+def test_a_journal_that_two_processes_spoilt_still_opens(tmp_path: Path) -> None:
+    first, second = Session.open(tmp_path, PLAN), Session.open(tmp_path, PLAN)
+    play(first, 0)
+    play(second, 0)
+    first.note(UNDO, 0)
+    second.note(UNDO, 0)
+    again = Session.open(tmp_path, PLAN)
+    assert again.standing.awaiting == 0
+    assert [line.split(":")[0] for line in again.passed_over] == ["line 4", "line 5", "line 6", "line 8"]
+    again.note(VERDICT, 0, verdict=BAD.to_dict())
+    assert Session.open(tmp_path, PLAN).standing.verdicts == {0: BAD}
+
+
+def test_one_process_runs_a_session(tmp_path: Path) -> None:
+    with only_writer(tmp_path), pytest.raises(SetupError, match="another process"), only_writer(tmp_path):
+        pass
+    with only_writer(tmp_path):
+        pass
+
+
+def test_a_full_disk_leaves_no_half_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = Session.open(tmp_path, PLAN)
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda handle, raw: write(handle, raw[: len(raw) // 2]))
+    with pytest.raises(OSError, match="only part"):
+        session.note(STARTED, 0)
+    monkeypatch.undo()
+    session.note(STARTED, 0)
+    assert events(session) == [STARTED]

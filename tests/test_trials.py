@@ -225,7 +225,7 @@ def test_writers_at_the_same_time_never_mix_lines(log: TrialLog) -> None:
 def test_a_disk_that_takes_half_a_line_is_an_error(log: TrialLog, monkeypatch: pytest.MonkeyPatch) -> None:
     log.append(record(0))
     monkeypatch.setattr("os.write", lambda handle, data: len(data) // 2)
-    with pytest.raises(OSError, match="part of a record"):
+    with pytest.raises(OSError, match="part of a line"):
         log.append(record(1))
     monkeypatch.undo()
     assert log.load() == [record(0)]

@@ -32,12 +32,14 @@ def arm() -> Iterator[Any]:
 
 @pytest.fixture
 def safe(arm: Any) -> Iterator[SafeArm]:
-    """The arm behind its limits, high above the table, without a watchdog of its own."""
+    """The arm behind its limits, high above the table; it stays connected for the next test."""
     made = SafeArm(arm)
+    made.connect()
     made.grip(True)
     made.move_to(HIGH, np.zeros(3), speed=0.3)
     yield made
     made.hold()
+    made._end_watch()
 
 
 def test_a_target_is_reached_as_the_kinematics_say(safe: SafeArm, arm: Any) -> None:
@@ -73,7 +75,7 @@ def test_an_arm_left_alone_is_held_in_time_and_short_of_its_target(arm: Any) -> 
     rows = arm.twin.trace(last_s)
     assert rows[rows[:, 0] > last_s + 0.4, 4].max() < 0.02
     assert rows[:, 2].max() < 0.15 + 0.005
-    safe._closing.set()
+    safe._end_watch()
 
 
 def test_a_scene_waits_for_the_arm_to_stand_and_leaves_it_where_it_is(safe: SafeArm, arm: Any) -> None:

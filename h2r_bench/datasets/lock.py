@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from h2r_bench.datasets.layout import DatasetError
+from h2r_bench.files import BusyError, only_writer
 
 
 @contextmanager
@@ -17,10 +17,9 @@ def hold(root: Path) -> Iterator[None]:
     Raises:
         DatasetError: another process is.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / ".lock").open("w") as file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            stack.enter_context(only_writer(root / ".lock"))
+        except BusyError:
             raise DatasetError(f"{root} is being written by another process: wait for its end") from None
         yield

@@ -19,7 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from h2r_bench import wire
 from h2r_bench.protocol import ServerInfo, instruction_of, read_actions, request_message
-from h2r_bench.types import ACTION_DIM, AgentError, Demonstration, Float32Array
+from h2r_bench.types import ACTION_DIM, SERVED_AT, AgentError, Demonstration, Float32Array
 from h2r_bench.wire import WireError
 
 MAX_REPLY_BYTES = 16 * 2**20
@@ -169,7 +169,8 @@ class RemoteAgent:
         Two servers are then never taken for one, though one server may be two if its policy is exchanged.
         """
         address = urlsplit(self.options.url)
-        return self.info.weights or f"at {address.hostname}:{address.port or address.scheme}"
+        place = f"{address.hostname}:{address.port or address.scheme}{address.path.rstrip('/')}"
+        return self.info.weights or SERVED_AT + place
 
     @property
     def world(self) -> int | None:

@@ -56,17 +56,25 @@ class EmergencyStop:
             self._thread.join()
 
     def feed(self, key: str) -> bool:
-        """Take a key that another part of the program read; returns whether it stopped the arm."""
+        """Take a key that another part of the program read; returns whether it stops the arm."""
         if key in STOP_KEYS:
-            self._stop("key")
+            self._stop_for("key")
             return True
         if self._on_key is not None:
             self._on_key(key)
         return False
 
+    def _stop_for(self, reason: str) -> None:
+        """Stop the arm. What goes wrong is told, and keeps no later key or signal from stopping it."""
+        try:
+            self._stop(reason)
+        except Exception as error:  # whatever a driver raises
+            with contextlib.suppress(Exception):
+                print(f"\nthe arm was not stopped ({error}): press its own stop button", file=sys.stderr)
+
     def _signalled(self, number: int, frame: FrameType | None) -> None:
         """Stop the arm, then do what the signal does otherwise."""
-        self._stop(signal.Signals(number).name)
+        self._stop_for(signal.Signals(number).name)
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         raise SystemExit(128 + number)
@@ -75,8 +83,19 @@ class EmergencyStop:
         descriptor = sys.stdin.fileno()
         with single_keys(descriptor):
             while not self._leaving.is_set():
-                if select.select([descriptor], [], [], _LOOK_S)[0] and (raw := os.read(descriptor, 1)):
+                try:
+                    if not select.select([descriptor], [], [], _LOOK_S)[0]:
+                        continue
+                    raw = os.read(descriptor, 1)
+                except OSError:
+                    raw = b""
+                if not raw:
+                    self._stop_for("the terminal has gone")
+                    return
+                try:
                     self.feed(raw.decode(errors="replace"))
+                except Exception as error:  # of whoever wanted the other keys
+                    self._stop_for(f"key: {error}")
 
 
 @contextlib.contextmanager
@@ -90,4 +109,5 @@ def single_keys(descriptor: int) -> Iterator[None]:
     try:
         yield
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        with contextlib.suppress(termios.error):  # the terminal has gone
+            termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

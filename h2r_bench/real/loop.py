@@ -15,6 +15,7 @@ import numpy as np
 from h2r_bench.real.arms.base import ArmError
 from h2r_bench.real.cameras.base import CameraError, Frame, StaleFrameError
 from h2r_bench.real.errors import BridgeError
+from h2r_bench.real.mind import AgentHangsError
 from h2r_bench.rotations import rotvec_to_6d
 from h2r_bench.types import CLIP_LENGTH, CONTROL_HZ, Demonstration, Float32Array, encode_instruction
 
@@ -151,11 +152,11 @@ class _Drive:
             arm.begin(newest_frame=self._bench.camera.newest_s)
             self._mind.begin(self._observe(self._look(), 0))
             self._loop(horizon)
-        except (ArmError, CameraError) as error:
+        except (ArmError, CameraError, AgentHangsError) as error:
             raise TrialFaultError(str(error)) from error
         finally:
             arm.end()
-            self._mind.close()
+            self._mind.end()
         return measure(self._ticks, horizon, time.monotonic() - started, self._counts)
 
     def _loop(self, horizon: int) -> None:
@@ -218,6 +219,8 @@ class _Drive:
     def _check(self, found: list[Intervention]) -> None:
         """Raise when the trial cannot go on."""
         kinds = {each.kind for each in found}
+        if failure := self._bench.arm.failure:
+            raise TrialFaultError(f"the arm was stopped because something failed: {failure}")
         if self._bench.arm.stopped or kinds & {"stopped", "emergency_stop"}:
             raise TrialStoppedError("the arm was stopped in an emergency")
         if "fault" in kinds:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 from PIL import Image
 
@@ -62,7 +63,10 @@ class LivePage:
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         try:
-            if request.path == "/":
+            if not _is_loopback(request.headers.get("Host", "")):
+                # A page from elsewhere whose name was made to mean this computer: not to look at the lab.
+                request.send_error(403, "only for this computer: open http://127.0.0.1 or http://localhost")
+            elif request.path == "/":
                 _send(request, "text/html; charset=utf-8", _PAGE.encode())
             elif request.path == "/picture.jpg":
                 _send(request, "image/jpeg", jpeg(self.picture()))
@@ -89,6 +93,15 @@ class LivePage:
             head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
             request.wfile.write(head.encode() + data + b"\r\n")
             time.sleep(self._pause_s)
+
+
+def _is_loopback(host: str) -> bool:
+    """Whether the Host header of a request names this computer, with or without a port."""
+    try:
+        name = urlsplit(f"//{host}").hostname
+    except ValueError:
+        return False
+    return name in ("127.0.0.1", "localhost", "::1")
 
 
 def jpeg(picture: UInt8Array) -> bytes:

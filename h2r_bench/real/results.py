@@ -64,10 +64,11 @@ def unblind(session: Session, out: Path) -> list[list[TrialRecord]]:
     records = [_records(session, who) for who in range(len(session.plan.policies))]
     for who, mine in enumerate(records):
         log = TrialLog(log_path(out, session.plan.task, session.plan.policies[who]))
-        there = {record.key() for record in log.load()}
-        for record in mine:
-            if record.key() not in there:
-                log.append(record)
+        with log.only_writer():
+            there = {record.key() for record in log.load()}
+            for record in mine:
+                if record.key() not in there:
+                    log.append(record)
     _link_videos(session, records, out)
     if not session.standing.closed:
         session.note(CLOSED, -1)

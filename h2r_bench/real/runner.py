@@ -57,6 +57,7 @@ class Runner:
         """Run `session`; `versions` are added to every record, for what shapes a result on an arm."""
         self._session, self._cards, self._contenders = session, cards, contenders
         self._bench, self._supervisor, self._versions = bench, supervisor, versions
+        self._minds = [mind_of(each.agent, bench.arm.clock) for each in contenders]
         self._faults = 0
 
     def run(self) -> None:
@@ -77,7 +78,7 @@ class Runner:
     def _attempt(self, run: int) -> bool:
         """Set up and drive `run` once; whether it came to its end. Its verdict is a step of its own."""
         trial, who = self._session.plan.run(run)
-        card, contender, label = self._cards[trial], self._contenders[who], self._session.label(run)
+        card, label = self._cards[trial], self._session.label(run)
         folder = self._session.run_folder(run)
         folder.mkdir(exist_ok=True)
         with EmergencyStop(self._bench.arm.emergency_stop):
@@ -91,7 +92,7 @@ class Runner:
         self._session.note(STARTED, run)
         try:
             with EmergencyStop(self._bench.arm.emergency_stop):
-                measured, stopped = self._drive(card, contender, label, folder)
+                measured, stopped = self._drive(card, who, label, folder)
         except (TrialFaultError, AgentError, ArmError, CameraError) as error:
             self._fault(run, str(error))
             return False
@@ -100,10 +101,13 @@ class Runner:
         self._faults = 0
         return True
 
-    def _drive(
-        self, card: SceneCard, contender: Contender, label: str, folder: Path
-    ) -> tuple[Measured, bool]:
-        """One trial from its start pose to its end, filmed; and whether a person stopped it."""
+    def _drive(self, card: SceneCard, who: int, label: str, folder: Path) -> tuple[Measured, bool]:
+        """One trial of policy number `who`, filmed from its start pose on; whether a person stopped it."""
+        contender, mind = self._contenders[who], self._minds[who]
+        if mind.busy:
+            raise SessionStoppedError(
+                "a policy still computes what it was asked in a run before: start again"
+            )
         demonstration = self._supervisor.demonstration(card)
         horizon = len(demonstration) + round(EXTRA_SECONDS * CONTROL_HZ)
         write_json(folder / "card.json", {**card.describe(), "horizon": horizon})
@@ -118,7 +122,6 @@ class Runner:
             did = ", ".join(each["kind"] for each in tick.interventions)
             self._supervisor.progress(label, tick.step + 1, horizon, did)
 
-        mind = mind_of(contender.agent)
         try:
             seen = resized(demonstration, contender.image_size)
             return drive(self._bench, mind, seen, card.instruction, horizon, steps, watch), False
@@ -215,7 +218,8 @@ def act_dry(
     demonstration = supervisor.demonstration(card)
     wake(contender, demonstration, card, supervisor)
     seen = resized(demonstration, contender.image_size)
-    return drive(bench, mind_of(contender.agent), seen, card.instruction, len(demonstration), log)
+    mind = mind_of(contender.agent, bench.arm.clock)
+    return drive(bench, mind, seen, card.instruction, len(demonstration), log)
 
 
 class Film:

@@ -11,26 +11,32 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from h2r_bench import files
+from h2r_bench.files import BusyError, append_line
 from h2r_bench.real.errors import SetupError
-from h2r_bench.real.verdict import Verdict
+from h2r_bench.real.standing import CLOSED, DONE, FAULT, STARTED, UNDO, VERDICT, VOID, Standing
 
-STARTED, DONE, FAULT, VOID, VERDICT, UNDO, CLOSED = (
-    "started",
-    "done",
-    "fault",
-    "void",
-    "verdict",
-    "undo",
-    "closed",
-)
-"""What a journal tells: a run began, the arm is through, something broke, a run does not count, it was
-judged, the last verdict was taken back, the session is over and unblinded."""
+__all__ = [
+    "CLOSED",
+    "DONE",
+    "FAULT",
+    "STARTED",
+    "UNDO",
+    "VERDICT",
+    "VOID",
+    "Session",
+    "SessionPlan",
+    "Standing",
+    "only_writer",
+    "write_json",
+]
 
 
 @dataclass(frozen=True)
@@ -64,43 +70,17 @@ class SessionPlan:
         return trial, int(rng.permutation(len(self.policies))[place])
 
 
-@dataclass
-class Standing:
-    """Where a session stands."""
-
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
-    """By run."""
-    order: list[int] = field(default_factory=list)
-    """Runs in the order in which they were judged."""
-    results: dict[int, dict[str, Any]] = field(default_factory=dict)
-    """What was measured in the last attempt at each run that came to its end."""
-    awaiting: int | None = None
-    """A run whose arm is through but which nobody has judged."""
-    void: int = 0
-    """Attempts that do not count."""
-    attempts: dict[int, int] = field(default_factory=dict)
-    """How often each run was begun."""
-    closed: bool = False
-
-    def take(self, event: dict[str, Any]) -> None:
-        """Go on by one line of the journal."""
-        kind, run = event["event"], event.get("run", -1)
-        if kind == STARTED:
-            self.attempts[run] = self.attempts.get(run, 0) + 1
-        elif kind == DONE:
-            self.results[run], self.awaiting = event["result"], run
-        elif kind in (FAULT, VOID):
-            self.results.pop(run, None)
-            self.awaiting = None
-            self.void += 1
-        elif kind == VERDICT:
-            self.verdicts[run], self.awaiting = Verdict(**event["verdict"]), None
-            self.order.append(run)
-        elif kind == UNDO:
-            self.awaiting = self.order.pop()
-            del self.verdicts[self.awaiting]
-        elif kind == CLOSED:
-            self.closed = True
+@contextmanager
+def only_writer(folder: Path) -> Iterator[None]:
+    """Be the only process that runs the session in `folder`. Raises SetupError when another one does."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(files.only_writer(folder / ".lock"))
+        except BusyError:
+            raise SetupError(
+                f"{folder} is being run by another process: wait for its end, or give another --out"
+            ) from None
+        yield
 
 
 class Session:
@@ -109,9 +89,14 @@ class Session:
     def __init__(self, folder: Path, plan: SessionPlan) -> None:
         self.folder = folder
         self.plan = plan
-        self.standing = Standing()
-        for event in self._read():
-            self.standing.take(event)
+        self.standing = Standing(plan.runs)
+        self.passed_over: list[str] = []
+        """Lines of the journal that cannot follow on those before, and why: they do not count."""
+        for number, event in enumerate(self._read(), 1):
+            if complaint := self.standing.objection(event):
+                self.passed_over.append(f"line {number}: {complaint}")
+            else:
+                self.standing.take(event)
 
     @classmethod
     def open(cls, folder: Path, plan: SessionPlan) -> Session:
@@ -142,16 +127,16 @@ class Session:
         return cls(folder, _read_plan(folder / "plan.json"))
 
     def note(self, event: str, run: int, **more: Any) -> None:
-        """Append a line to the journal, on disk when this returns, and go on by it."""
+        """Append a line to the journal, on disk when this returns, and go on by it.
+
+        Raises SetupError, and writes nothing, for an event that cannot follow.
+        """
         line = {"event": event, "run": run, "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"), **more}
-        raw = json.dumps(line, ensure_ascii=False, allow_nan=False).encode() + b"\n"
-        handle = os.open(self.folder / "journal.jsonl", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
-        try:
-            if os.write(handle, raw) != len(raw):
-                raise OSError(f"{self.folder}: the disk took only part of a line")
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        if complaint := self.standing.objection(line):
+            raise SetupError(f"{self.folder}: {event!r} is impossible for {self.label(run)}: {complaint}")
+        append_line(
+            self.folder / "journal.jsonl", json.dumps(line, ensure_ascii=False, allow_nan=False).encode()
+        )
         self.standing.take(line)
 
     def open_runs(self) -> Iterator[int]:

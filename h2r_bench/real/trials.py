@@ -38,7 +38,7 @@ from h2r_bench.real.rehearsal import Rehearsal, SimulatedArm
 from h2r_bench.real.results import refuse_overlap, show_results, unblind
 from h2r_bench.real.runner import Runner, SessionStoppedError, act_dry, describe_bench
 from h2r_bench.real.safety import SafeArm, SafetyLimits
-from h2r_bench.real.session import Session, SessionPlan
+from h2r_bench.real.session import Session, SessionPlan, only_writer
 from h2r_bench.real.supervisor import Supervisor
 from h2r_bench.real.terminal import Terminal
 
@@ -94,14 +94,17 @@ def main(
     terminal = terminal or Terminal()
     again = shlex.join(["python", "-m", "h2r_bench.real.trials", *argv])
     try:
-        with contextlib.ExitStack() as stack:
-            if config.dry_run:
+        if config.dry_run:
+            with contextlib.ExitStack() as stack:
                 dry_run(config, make, terminal, stack)
-                return 0
-            session, runner = prepare(config, make, terminal, stack)
-            if runner is not None:
-                runner.run()
-        show_results(session, unblind(session, config.out), terminal.console)
+            return 0
+        contenders, cards = contenders_and_cards(config)
+        with only_writer(session_folder(config, cards[0].task)):
+            with contextlib.ExitStack() as stack:
+                session, runner = prepare(config, contenders, cards, make, terminal, stack)
+                if runner is not None:
+                    runner.run()
+            show_results(session, unblind(session, config.out), terminal.console)
     except SessionStoppedError as error:
         terminal.say(f"\nStopped: {error}. Every verdict is kept. To go on:\n  {again}")
         return NOT_FINISHED
@@ -115,7 +118,12 @@ def main(
 
 
 def prepare(
-    config: TrialsConfig, make: ArmMaker, terminal: Terminal, stack: contextlib.ExitStack
+    config: TrialsConfig,
+    contenders: list[Contender],
+    cards: list[SceneCard],
+    make: ArmMaker,
+    terminal: Terminal,
+    stack: contextlib.ExitStack,
 ) -> tuple[Session, Runner | None]:
     """Check everything that can be checked before anything moves, and put the session together.
 
@@ -125,9 +133,14 @@ def prepare(
         SetupError: with one line that says what is wrong and what to do.
         BridgeError: the arm or the camera cannot be reached.
     """
-    contenders, cards = contenders_and_cards(config)
     arm = make_calibrated(config, make)
     session = Session.open(session_folder(config, cards[0].task), plan_of(config, cards, contenders, arm))
+    if session.passed_over:
+        terminal.say(
+            f"{len(session.passed_over)} lines of the journal contradict those before and do not count: "
+            f"{'; '.join(session.passed_over[:3])}",
+            "yellow",
+        )
     refuse_overlap(config.out, session)
     if len(session.standing.verdicts) == session.plan.runs:
         return session, None

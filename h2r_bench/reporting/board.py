@@ -13,7 +13,8 @@ from h2r_bench.policies.catalog import AGENTS
 from h2r_bench.reporting.paper import LABELS, TITLES
 from h2r_bench.reporting.records import Loaded, Notice, Trial, spans
 from h2r_bench.statistics import wilson_interval
-from h2r_bench.trials import NO_WEIGHTS, TrialRecord, file_name
+from h2r_bench.trials import NO_WEIGHTS, TrialRecord, file_name, short_hash
+from h2r_bench.types import SERVED_AT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -197,7 +198,7 @@ def _entries(trials: Iterable[Trial]) -> dict[tuple[str, str], Entry]:
     entries: dict[tuple[str, str], Entry] = {}
     taken: set[str] = set()
     for policy, weights in kinds:
-        name = policy if counts[policy] == 1 else f"{policy} @ {_short_hash(weights)}"
+        name = policy if counts[policy] == 1 else f"{policy} @ {_label(weights)}"
         slug = _slug(policy, weights if counts[policy] > 1 else "", taken)
         entries[policy, weights] = Entry(policy, weights, name, slug, _privileged(policy))
     return entries
@@ -207,13 +208,16 @@ def _privileged(policy: str) -> bool:
     return policy in AGENTS.names() and AGENTS.get(policy).privileged
 
 
-def _short_hash(weights: str) -> str:
-    return "no weights" if weights == NO_WEIGHTS else weights[:8]
+def _label(weights: str) -> str:
+    """How entries of one policy are told apart: by a short hash, or a server's whole address."""
+    if weights == NO_WEIGHTS:
+        return "no weights"
+    return weights.removeprefix(SERVED_AT) if weights.startswith(SERVED_AT) else weights[:8]
 
 
 def _slug(policy: str, weights: str, taken: set[str]) -> str:
     """A file name for (policy, weights) that is not `taken`; takes it."""
-    slug = file_name(f"{policy}-{weights[:8]}" if weights else policy)
+    slug = file_name(f"{policy}-{short_hash(weights)}" if weights else policy)
     if len(slug) > 80 or slug in taken or slug.startswith("."):
         slug = f"{slug[:60].lstrip('.')}-{hashlib.sha256(f'{policy} {weights}'.encode()).hexdigest()[:8]}"
     taken.add(slug)

@@ -8,6 +8,15 @@ from typing import Protocol
 from h2r_bench.real.errors import BridgeError
 from h2r_bench.types import UInt8Array
 
+AHEAD_S = 0.02
+"""A frame may be stamped this far ahead of the clock it is judged by [s]; one further in the future counts as
+stale."""
+
+
+def is_fresh(time_s: float, now_s: float, age_s: float) -> bool:
+    """Whether a frame taken at `time_s` is at most `age_s` old at `now_s` [s], and not from the future."""
+    return -AHEAD_S <= now_s - time_s <= age_s
+
 
 class CameraError(BridgeError):
     """A camera cannot be opened or has stopped; the message says what to do."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from h2r_bench.real.cameras.base import CameraError, Frame, FrameSource, StaleFrameError
+from h2r_bench.real.cameras.base import AHEAD_S, CameraError, Frame, FrameSource, StaleFrameError, is_fresh
 from h2r_bench.types import UInt8Array
 
 _JOIN_S = 2.0
@@ -64,7 +64,7 @@ class LatestFrame:
 
     def _fresh(self, newer_than: int, age_s: float) -> Frame | None:
         frame = self._frame
-        if frame is None or frame.number <= newer_than or self._clock() - frame.time_s > age_s:
+        if frame is None or frame.number <= newer_than or not is_fresh(frame.time_s, self._clock(), age_s):
             return None
         return frame
 
@@ -72,6 +72,8 @@ class LatestFrame:
         if self._frame is None:
             return f"camera {self.name} has not given a frame yet: is it plugged in and free?"
         age = self._clock() - self._frame.time_s
+        if not age >= -AHEAD_S:
+            return f"camera {self.name} stamps its frames {-age:.1f} s in the future: its clock is not ours"
         return f"camera {self.name} gave no new frame for {max(age, timeout_s) * 1000:.0f} ms"
 
     def _read(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from h2r_bench.real.cameras.base import Frame, StaleFrameError
+from h2r_bench.real.cameras.base import Frame, StaleFrameError, is_fresh
 
 if TYPE_CHECKING:
     from h2r_bench.real.arms.base import Clock
@@ -32,11 +32,12 @@ class TwinCamera:
         give_up = time.monotonic() + timeout_s
         while True:
             frame = self._world.frame()
-            age = self._clock.now() - frame.time_s
-            if frame.number > newer_than and age <= timeout_s:
+            now = self._clock.now()
+            if frame.number > newer_than and is_fresh(frame.time_s, now, timeout_s):
                 return Frame(frame.image, frame.time_s, frame.number)
             if time.monotonic() > give_up:
-                raise StaleFrameError(f"the twin's camera gave no new frame for {1000 * age:.0f} ms")
+                age_ms = 1000 * (now - frame.time_s)
+                raise StaleFrameError(f"the twin's camera gave no new frame for {age_ms:.0f} ms")
             time.sleep(_PAUSE_S)
 
     def newest_s(self) -> float:
