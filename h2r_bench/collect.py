@@ -19,16 +19,18 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import numpy as np
-import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from h2r_bench import ranges
+from h2r_bench.cli import parse
 from h2r_bench.datasets import DatasetMeta, EpisodeStore
 from h2r_bench.datasets.lock import hold
 from h2r_bench.datasets.staging import stage
+from h2r_bench.ranges import Count, Index, Range, Share
 from h2r_bench.registry import UnknownNameError
 
 if TYPE_CHECKING:
@@ -63,21 +65,21 @@ class CollectConfig:
 
     out: Path | None = None
     """Folder of the dataset; an interrupted run goes on where it stopped."""
-    episodes: int = 2600
+    episodes: Count = 2600
     """How many episodes the folder holds in the end."""
     tasks: tuple[str, ...] = tuple(TASK_WEIGHTS)
     """Tasks to record, in proportion to the full dataset."""
-    fps: int = 10
+    fps: Annotated[int, Range(10, 30)] = 10
     """Frames per second: 10 (the control rate) or 30 (as in H&R)."""
     size: str = "128x128"
     """Width x height of the videos [pixels], both even."""
-    seed: int = 0
+    seed: Index = 0
     """Every episode follows from this and its index."""
-    workers: int = field(default_factory=lambda: os.cpu_count() or 1)
+    workers: Count = field(default_factory=lambda: os.cpu_count() or 1)
     """Processes recording at the same time."""
-    shifted: float = 0.3
+    shifted: Share = 0.3
     """Share of episodes whose two scenes differ by up to 4 cm and 15 degrees."""
-    cue_video: float = 0.5
+    cue_video: Share = 0.5
     """Share of episodes in which only the video says what is meant."""
     show: Path | None = None
     """Draw a page about the dataset in this folder and stop."""
@@ -87,17 +89,13 @@ class CollectConfig:
     """Read the H&R episodes (HDF5) below this folder into --out and stop."""
     align: Path | None = None
     """With --import-hdf5: a JSON file with three matched points of the hand's and the robot's frame."""
-    sample: int | None = None
+    sample: Count | None = None
     """With --replay: only so many episodes, spread evenly."""
 
     def __post_init__(self) -> None:
-        if self.episodes < 1 or self.workers < 1 or self.seed < 0:
-            raise ValueError("--episodes and --workers are at least 1, --seed at least 0")
+        ranges.check(self, "--")
         if self.fps not in (10, 30):
             raise ValueError(f"--fps is 10 or 30, got {self.fps}")
-        for name in ("shifted", "cue_video"):
-            if not 0.0 <= getattr(self, name) <= 1.0:
-                raise ValueError(f"--{name.replace('_', '-')} is a share between 0 and 1")
         if not self.tasks:
             raise ValueError("--tasks needs at least one task")
         for task in self.tasks:
@@ -353,7 +351,7 @@ def run(config: CollectConfig) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     try:
-        config = tyro.cli(CollectConfig, prog="python -m h2r_bench.collect", description=__doc__, args=argv)
+        config = parse(CollectConfig, prog="python -m h2r_bench.collect", description=__doc__, args=argv)
         print(run(config))
     except (ValueError, RuntimeError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)

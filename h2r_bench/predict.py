@@ -16,13 +16,14 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-import tyro
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.progress import track
 
 from h2r_bench import extras
+from h2r_bench.cli import parse
+from h2r_bench.ranges import Count, Index, Share
 
 if __name__ == "__main__":
     extras.leave_without("torch", "diffusers", "skimage")
@@ -60,13 +61,13 @@ class PredictConfig:
 
     task: str = "pick_place"
     """Name of a task."""
-    seed: int = 0
+    seed: Index = 0
     """Of the episode; the same seed, the same pictures."""
-    episodes: int = 1
+    episodes: Count = 1
     """How many, with seeds from `--seed` on; the figures are means over all."""
     steps: tuple[int, ...] = (1, 30)
     """Numbers of denoising steps to show."""
-    start: float = 0.15
+    start: Share = 0.15
     """Where the clip begins, as a share of the episode."""
     policy: str = "h2r"
     """Whose model: `h2r` sees a human, `vpp` is told the task in words."""
@@ -256,7 +257,7 @@ def write(stem: Path, imagined: Imagined) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line."""
     try:
-        config = tyro.cli(PredictConfig, prog="python -m h2r_bench.predict", description=__doc__, args=argv)
+        config = parse(PredictConfig, prog="python -m h2r_bench.predict", description=__doc__, args=argv)
         figures = predict(config)
     except (ValueError, RuntimeError, OSError, ModuleNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import tyro
+from h2r_bench.cli import parse
+from h2r_bench.ranges import Index
 
 if TYPE_CHECKING:
     from h2r_bench.reporting.board import Board
@@ -39,9 +40,9 @@ class ReportConfig:
     """Two agents to compare trial by trial, by their names in the tables."""
     verify: bool = False
     """Run some recorded trials again and say which come out the same."""
-    sample: int = 5
+    sample: Index = 5
     """How many to verify, drawn at random."""
-    sample_seed: int = 0
+    sample_seed: Index = 0
     """Which: the same seed draws the same of the same records."""
     policy: str | None = None
     """Verify records of this agent only."""
@@ -53,9 +54,8 @@ class ReportConfig:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (without the program's name) and return the exit status."""
-    config = tyro.cli(ReportConfig, prog="python -m h2r_bench.report", description=__doc__, args=argv)
     try:
-        return report(config)
+        return report(parse(ReportConfig, prog="python -m h2r_bench.report", description=__doc__, args=argv))
     except ModuleNotFoundError as error:
         if error.name not in ("jinja2", "matplotlib", "statsmodels"):
             raise

@@ -15,7 +15,7 @@ import numpy as np
 from h2r_bench import extras
 from h2r_bench.envs.arena import project
 from h2r_bench.policies.h2r.blocks import quarter
-from h2r_bench.policies.h2r.files import load_weights, save_weights
+from h2r_bench.policies.h2r.files import load_model, read_sizes, save_weights
 from h2r_bench.policies.h2r.vae import to_unit
 
 with extras.explained():
@@ -75,9 +75,9 @@ def save_ruler(ruler: Ruler, folder: Path, dtype: torch.dtype = torch.float32) -
 def load_ruler(folder: Path = SHIPPED) -> Ruler:
     """The inverse of `save_ruler`. Raises WeightsMissingError or WeightsDamagedError."""
     path = folder / f"{NAME}.json"
-    ruler = Ruler(json.loads(path.read_text())["width"] if path.is_file() else 48)
-    load_weights(ruler, folder / f"{NAME}.safetensors")
-    return ruler.eval().requires_grad_(False)
+    width = read_sizes(path)["width"] if path.is_file() else 48
+    ruler = load_model(path, lambda: Ruler(width), lambda model: {folder / f"{NAME}.safetensors": model})
+    return ruler.requires_grad_(False)
 
 
 def off_by(ruler: Ruler, pictures: UInt8Array, state: Float32Array) -> FloatArray:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
 import os
 import re
 import shlex
@@ -27,6 +26,7 @@ from h2r_bench.envs import gl
 from h2r_bench.files import BusyError
 from h2r_bench.policies.catalog import AGENTS, AgentSpec, find_agent
 from h2r_bench.policies.options import parse_command
+from h2r_bench.ranges import Count, Index, NotNegative
 from h2r_bench.statistics import format_rate
 from h2r_bench.trials import (
     Condition,
@@ -59,13 +59,13 @@ class RunConfig:
     """Name of the task."""
     policy: str
     """Name of an agent, or package.module:Class."""
-    trials: int = 20
+    trials: Count = 20
     """How many trials; those already in the log count."""
-    seed: int = 0
+    seed: Index = 0
     """Seed of the run: the same seed, the same trials."""
     cue: Literal["scene", "video"] = "scene"
     """Who says what to do: the scene itself, or only the video and the words."""
-    shift: float = 0.0
+    shift: NotNegative = 0.0
     """Layout shift between the human's and the robot's scene [cm]; official values are 0, 2 and 4."""
     demo: Demo = "matched"
     """What is shown: the demonstration of the scene, or a control: one of another task, black frames, the
@@ -78,7 +78,7 @@ class RunConfig:
     """Weights of the agent, instead of those it ships with."""
     name: str | None = None
     """Name to record the agent under, instead of `--policy`."""
-    latency: int = 0
+    latency: Index = 0
     """Let every action come this much late [ms], as over a network: a multiple of 100, the control step."""
 
     @property
@@ -166,7 +166,7 @@ def prepare(config: RunConfig, options: Any = None) -> tuple[RunConfig, Agent]:
     Raises:
         InputError: with one line that says what is wrong.
     """
-    check_numbers(config)
+    check_latency(config.latency)
     try:
         config, spec = resolve_names(config)
         check_name(config)
@@ -192,17 +192,6 @@ def resolve_names(config: RunConfig) -> tuple[RunConfig, AgentSpec]:
     spec = find_agent(config.policy)
     policy = config.policy if ":" in config.policy else AGENTS.canonical(config.policy)
     return dataclasses.replace(config, task=TASKS.canonical(config.task), policy=policy), spec
-
-
-def check_numbers(config: RunConfig) -> None:
-    """Raise InputError unless trials, seed and shift make sense."""
-    if config.trials < 1:
-        raise InputError(f"--trials must be at least 1, got {config.trials}")
-    if config.seed < 0:
-        raise InputError(f"--seed must not be negative, got {config.seed}")
-    if not (math.isfinite(config.shift) and config.shift >= 0.0):
-        raise InputError(f"--shift must be a distance in cm, 0 or more, got {config.shift}")
-    check_latency(config.latency)
 
 
 def check_latency(latency_ms: int) -> None:

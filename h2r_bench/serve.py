@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from h2r_bench import extras
 from h2r_bench.policies.catalog import find_agent
 from h2r_bench.policies.options import parse_command
+from h2r_bench.ranges import Count, Port
 
 if TYPE_CHECKING:
     from h2r_bench.serving import PolicyServer
@@ -33,9 +34,9 @@ class ServeConfig:
     """Weights of the agent, instead of those it ships with."""
     host: str = "127.0.0.1"
     """Address to listen at. Anyone who reaches it can use the agent: there is no password."""
-    port: int = 8000
+    port: Port = 8000
     """Port to listen at; 0 picks a free one."""
-    clients: int = 4
+    clients: Count = 4
     """Most clients at once; each has its own agent, and so its own copy of the weights."""
 
     def __post_init__(self) -> None:

@@ -10,11 +10,12 @@ import os
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import tyro
 
 from h2r_bench import extras
+from h2r_bench.cli import parse
 
 if __name__ == "__main__":
     extras.leave_without("torch", "diffusers", "accelerate")
@@ -113,7 +114,9 @@ def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     command = sys.argv[1:] if arguments is None else arguments
     try:
-        job: Any = tyro.cli(Job, prog="python -m h2r_bench.train", description=__doc__, args=command)
+        job = parse(
+            cast("type[Any]", Job), prog="python -m h2r_bench.train", description=__doc__, args=command
+        )
         RUNNERS[type(job)](job, command)
     except (ValueError, OSError, ModuleNotFoundError, TrainingStoppedError) as error:
         print(f"error: {error}", file=sys.stderr)

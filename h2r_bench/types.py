@@ -10,12 +10,15 @@ along y, and a rotation about z is a yaw of the gripper.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypedDict, runtime_checkable
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
+
+from h2r_bench.ranges import Positive, Range
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,13 +88,13 @@ class MotionLimits:
     """Lower corner of the allowed tool positions [m], robot base frame."""
     workspace_high: tuple[float, float, float] = (0.74, 0.36, 0.45)
     """Upper corner of the allowed tool positions [m], robot base frame."""
-    max_speed: float = 0.5
+    max_speed: Positive = 0.5
     """Fastest tool translation [m/s]."""
-    max_rotation_speed: float = 2.0
+    max_rotation_speed: Positive = 2.0
     """Fastest tool rotation [rad/s]."""
-    max_tilt: float = 0.8
+    max_tilt: Annotated[float, Range(0.0, math.pi)] = 0.8
     """Largest angle between the gripper's approach axis and straight down [rad]."""
-    max_yaw: float = 2.6
+    max_yaw: Annotated[float, Range(0.0, math.pi)] = 2.6
     """Largest turn of the gripper about the vertical, either way [rad]."""
 
 

@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays
 from tiny_agents import SIZE, knn
 
 from h2r_bench.policies.h2r.agent import OFFSET
-from h2r_bench.policies.h2r.files import WeightsDamagedError
+from h2r_bench.policies.h2r.files import WeightsDamagedError, write_manifest
 from h2r_bench.policies.knn.agent import KNNAgent
 from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, FrameEncoder, Towers
 from h2r_bench.policies.knn.gallery import Entry, Gallery, write_gallery
@@ -143,8 +143,8 @@ def test_a_gallery_for_other_weights_is_refused(tmp_path: Path, writing: bool) -
     folder = knn(tmp_path / "knn", writing)
     agent = tmp_path / "knn_h2r"
     manifest = json.loads((agent / "manifest.json").read_text())
-    del manifest["files"]["decoder.json"]
-    (agent / "manifest.json").write_text(json.dumps(manifest))
+    (agent / "decoder.json").write_text((agent / "decoder.json").read_text() + "\n")
+    write_manifest(agent, manifest, list(manifest.pop("files")))
     with pytest.raises(WeightsDamagedError, match="made for other weights"):
         KNNAgent.from_pretrained(folder)
 

@@ -16,7 +16,7 @@ import pytest
 from h2r_bench import run
 from h2r_bench.envs import WORLD_VERSION
 from h2r_bench.policies.random_agent import RandomAgent
-from h2r_bench.trials import TrialRecord
+from h2r_bench.trials import TrialLog, TrialRecord, log_path
 from h2r_bench.types import AgentError
 
 from fakes import FakeEnv
@@ -186,8 +186,8 @@ BAD = {
     "class": (("--policy", "h2r_bench.policies.random_agent:Nobody"), "has no 'Nobody'"),
     "no agent": (("--policy", "pathlib:Path"), "needs the methods reset and predict"),
     "no trials": (("--trials", "0"), "--trials must be at least 1"),
-    "seed": (("--seed", "-1"), "--seed must not be negative"),
-    "shift": (("--shift", "nan"), "--shift must be a distance"),
+    "seed": (("--seed", "-1"), "--seed must be 0 or more"),
+    "shift": (("--shift", "nan"), "--shift must be 0 or more"),
     "name": (("--name", "a/b"), "--name is up to 64 letters"),
     "name of another": (("--name", "h2r"), "that is another agent's name"),
     "missing weights": (("--weights", "/no/such/weights"), "no such file or folder"),

@@ -182,7 +182,7 @@ def test_two_trainings_in_one_folder_are_refused(tmp_path: Path, data: Path) -> 
         (("vae", "--preset", "compakt", "--steps", "1"), "Did you mean 'compact'"),
         (("vae", "--preset", "compact", "--steps", "1"), "holds images of"),
         (("vae", "--preset", "tiny"), "how long to train"),
-        (("vae", "--preset", "tiny", "--steps", "0"), "--steps is at least 1"),
+        (("vae", "--preset", "tiny", "--steps", "0"), "--steps must be at least 1"),
         (("vpm", "--steps", "1"), "needs --vae"),
         (("vpm", "--steps", "1", "--stage", "2"), "needs --init"),
     ],

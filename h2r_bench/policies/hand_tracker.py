@@ -12,10 +12,11 @@ import numpy as np
 from h2r_bench import extras
 from h2r_bench.policies.chunking import ChunkingAgent, Due
 from h2r_bench.policies.h2r.blocks import PointReader
-from h2r_bench.policies.h2r.config import from_json, to_json
-from h2r_bench.policies.h2r.files import load_weights, save_weights
+from h2r_bench.policies.h2r.config import to_json
+from h2r_bench.policies.h2r.files import load_model, read_config, save_weights
 from h2r_bench.policies.h2r.normalizer import Normalizer
 from h2r_bench.policies.h2r.vae import to_unit
+from h2r_bench.ranges import Size
 
 with extras.explained():
     import torch
@@ -37,11 +38,11 @@ _CODE = 10
 class HandConfig:
     """Sizes of the regressor."""
 
-    image_size: tuple[int, int] = (128, 128)
+    image_size: tuple[Size, Size] = (128, 128)
     """Width and height of the images [pixels]."""
-    width: int = 48
+    width: Size = 48
     """Channels of the maps, at a quarter of the image's size."""
-    points: int = 16
+    points: Size = 16
     """Places it looks for in each image."""
 
 
@@ -73,9 +74,9 @@ class HandRegressor(nn.Module):
     @classmethod
     def load(cls, folder: Path) -> HandRegressor:
         """The inverse of `save`, in float32."""
-        model = cls(from_json(HandConfig, json.loads((folder / f"{NAME}.json").read_text())))
-        load_weights(model, folder / f"{NAME}.safetensors")
-        return model.eval()
+        sizes, weights = (folder / f"{NAME}.{ending}" for ending in ("json", "safetensors"))
+        config = read_config(HandConfig, sizes)
+        return load_model(sizes, lambda: cls(config), lambda model: {weights: model})
 
 
 class HandTrackerAgent(ChunkingAgent):

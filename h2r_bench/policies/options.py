@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 import tyro
 
+from h2r_bench.cli import parse
 from h2r_bench.policies.catalog import AgentLoadError, find_agent
 
 Config = TypeVar("Config")
@@ -34,7 +35,7 @@ def parse_command(
     policy = _policy_in(argv)
     options_class = None if policy is None else getattr(find_agent(policy).find(), "Options", None)
     if options_class is None:
-        return tyro.cli(config_class, prog=prog, description=description, args=argv), None
+        return parse(config_class, prog=prog, description=description, args=argv), None
     _check_names(config_class, options_class)
     fields = [
         ("program", Annotated[config_class, tyro.conf.OmitArgPrefixes]),
@@ -42,7 +43,7 @@ def parse_command(
     ]
     both: Any = dataclasses.make_dataclass("Command", fields, frozen=True)
     # The policy belongs to the name of the program, since `--help` without it lists fewer options.
-    command = tyro.cli(both, prog=f"{prog} --policy {policy}", description=description, args=argv)
+    command = parse(both, prog=f"{prog} --policy {policy}", description=description, args=argv)
     return command.program, command.agent
 
 

@@ -19,6 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from h2r_bench import wire
 from h2r_bench.protocol import ServerInfo, instruction_of, read_actions, request_message
+from h2r_bench.ranges import Count, Positive
 from h2r_bench.types import ACTION_DIM, SERVED_AT, AgentError, Demonstration, Float32Array
 from h2r_bench.wire import WireError
 
@@ -40,9 +41,9 @@ class RemoteOptions:
 
     url: str
     """Address of the policy server, as ws://host:8000 (or wss:// for TLS)."""
-    timeout: float = 60.0
+    timeout: Positive = 60.0
     """Longest wait for an answer [s]: after it the trial has failed. First answers may include compiling."""
-    execute: int | None = None
+    execute: Count | None = None
     """Actions of each answer to carry out before asking again; all of them by default."""
 
     def __post_init__(self) -> None:

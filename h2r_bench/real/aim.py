@@ -18,7 +18,9 @@ import numpy as np
 import tyro
 from PIL import Image
 
+from h2r_bench.cli import parse
 from h2r_bench.envs.arena import CAMERA_FOVY, CAMERA_POSITION, CAMERA_TARGET
+from h2r_bench.ranges import Port, Range
 from h2r_bench.real.cameras import Camera, CameraConfig, View, make_camera
 from h2r_bench.real.demos import STORED_SIZE
 from h2r_bench.real.errors import BridgeError, SetupError
@@ -34,7 +36,7 @@ BAD_INPUT, INTERRUPTED = 2, 130
 class AimConfig:
     """Aim the camera."""
 
-    fovy: float | None = None
+    fovy: Annotated[float, Range(1.0, 179.0)] | None = None
     """Vertical field of view of the camera [degrees], from its data sheet: crops the picture to the reference
     view's. Without it the whole height is used."""
     crop: tuple[float, float, float, float] | None = None
@@ -45,16 +47,16 @@ class AimConfig:
     """A picture to aim at, instead of the simulator's view; `--save-reference` makes one."""
     save_reference: Path | None = None
     """Save the aimed view here, to find it again after somebody has moved the camera."""
-    port: int = 8787
+    port: Port = 8787
     """Port on loopback of the page; 0 for any free one."""
     camera: Annotated[CameraConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=CameraConfig)
 
 
 def main(argv: Sequence[str] | None = None, *, terminal: Terminal | None = None) -> int:
     """Run the command line `argv` (without the program's name) and return the exit status."""
-    config = tyro.cli(AimConfig, prog="python -m h2r_bench.real.aim", description=__doc__, args=argv)
     terminal = terminal or Terminal()
     try:
+        config = parse(AimConfig, prog="python -m h2r_bench.real.aim", description=__doc__, args=argv)
         aim(config, terminal)
     except (BridgeError, ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)

@@ -17,6 +17,7 @@ from typing import Annotated
 import numpy as np
 import tyro
 
+from h2r_bench.cli import parse
 from h2r_bench.envs.control import ToolPose
 from h2r_bench.envs.robot import FINGER_TIP_BELOW_TOOL
 from h2r_bench.real.arms.base import Arm
@@ -70,14 +71,14 @@ class CalibrateConfig:
 
 def main(argv: Sequence[str] | None = None, *, terminal: Terminal | None = None) -> int:
     """Run the command line `argv` (without the program's name) and return the exit status."""
-    config = tyro.cli(
-        CalibrateConfig,
-        prog="python -m h2r_bench.real.calibrate",
-        description=__doc__,
-        args=None if argv is None else list(argv),
-    )
     terminal = terminal or Terminal()
     try:
+        config = parse(
+            CalibrateConfig,
+            prog="python -m h2r_bench.real.calibrate",
+            description=__doc__,
+            args=None if argv is None else list(argv),
+        )
         found = calibrate(config, terminal)
         found.save(config.out)
     except (BridgeError, ValueError, OSError) as error:

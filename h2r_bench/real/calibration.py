@@ -21,8 +21,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import ndimage
 
+from h2r_bench import ranges
 from h2r_bench.datasets.alignment import fit_alignment
 from h2r_bench.envs.robot import FINGER_TIP_BELOW_TOOL
+from h2r_bench.ranges import Pixels
 from h2r_bench.real.arms.mount import Mount
 from h2r_bench.real.errors import SetupError
 from h2r_bench.real.projection import ReferenceCamera
@@ -128,7 +130,7 @@ class HandEye:
     """Places of the tool [m], robot base frame, gripper down."""
     seen: tuple[tuple[float, ...], ...]
     """Column and row [pixels] at each."""
-    size: tuple[int, int]
+    size: tuple[Pixels, Pixels]
     """Width and height of the picture [pixels]."""
 
     def off(self) -> FloatArray:
@@ -203,14 +205,24 @@ def require_calibration(path: Path, arm: str, host: str) -> Calibration:
 
 def _read(record: dict[str, Any]) -> Calibration:
     """A calibration from JSON; nothing in it is believed that can be computed."""
-    touched = _points(record["touched"])
+    touched = _points(record["touched"], 3)
     eye = record["hand_eye"]
-    hand_eye = eye and HandEye(_points(eye["tool"]), _points(eye["seen"]), (eye["size"][0], eye["size"][1]))
-    return Calibration(record["arm"], record["host"], record["when"], fit_mount(touched), touched, hand_eye)
+    hand_eye = eye and HandEye(_points(eye["tool"], 3), _points(eye["seen"], 2), _size(eye["size"]))
+    if hand_eye and len(hand_eye.tool) != len(hand_eye.seen):
+        raise ValueError(f"{len(hand_eye.tool)} places were looked at, {len(hand_eye.seen)} were seen")
+    found = Calibration(record["arm"], record["host"], record["when"], fit_mount(touched), touched, hand_eye)
+    ranges.check(found)
+    return found
 
 
-def _points(values: Any) -> tuple[tuple[float, ...], ...]:
+def _points(values: Any, dimensions: int) -> tuple[tuple[float, ...], ...]:
     array = np.asarray(values, float)
-    if array.ndim != 2 or not np.isfinite(array).all():
-        raise ValueError("points must be finite")
+    if array.ndim != 2 or array.shape[1] != dimensions or not np.isfinite(array).all():
+        raise ValueError(f"points must be finite and of {dimensions} numbers each")
     return tuple(tuple(row) for row in array.tolist())
+
+
+def _size(values: Any) -> tuple[int, int]:
+    if not (isinstance(values, list) and len(values) == 2 and all(isinstance(each, int) for each in values)):
+        raise ValueError(f"a picture's size is two whole numbers, got {values!r}")
+    return values[0], values[1]

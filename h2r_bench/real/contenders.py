@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import tyro
-
+from h2r_bench.cli import parse
 from h2r_bench.policies.catalog import AGENTS, find_agent
 from h2r_bench.real.cameras.view import View
 from h2r_bench.real.errors import SetupError
@@ -126,4 +125,4 @@ def _options(options_class: Any, spec: PolicySpec, given: dict[str, str], url: s
     if url and "url" in {entry.name for entry in dataclasses.fields(options_class)}:
         given.setdefault("url", url)
     arguments = [word for key, value in given.items() for word in (f"--{key.replace('_', '-')}", value)]
-    return tyro.cli(options_class, prog=f"--policy {spec.name}", args=arguments)
+    return parse(options_class, prog=f"--policy {spec.name}", args=arguments)

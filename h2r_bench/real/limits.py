@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from h2r_bench import ranges
 from h2r_bench.envs.control import GripperLatch, ToolPose, limit_target
+from h2r_bench.ranges import NotNegative
 from h2r_bench.rotations import matrix_to_rotvec, rotvec_to_matrix, yaw_of
 from h2r_bench.types import ACTION_DIM, CONTROL_HZ, DEFAULT_LIMITS, FloatArray, MotionLimits
 
@@ -40,43 +42,42 @@ class SafetyLimits:
     """Workspace box, speeds and orientation cone: the same limits as in the simulator."""
     table_height: float = 0.0
     """Height of the table top [m], robot base frame."""
-    table_clearance: float = 0.004
+    table_clearance: NotNegative = 0.004
     """How far above the table the tool stays [m]; the finger tips reach 9.5 mm beyond it when closed round
     nothing, so on a hard table 0.012 keeps them clear."""
-    max_acceleration: float = 6.0
+    max_acceleration: NotNegative = 6.0
     """Largest change of the commanded velocity [m/s^2]; standing still is always allowed."""
-    max_rotation_acceleration: float = 30.0
+    max_rotation_acceleration: NotNegative = 30.0
     """Largest increase of the commanded turning speed [rad/s^2]."""
-    max_step: float = 0.05
+    max_step: NotNegative = 0.05
     """Furthest the target moves in one command [m], from the pose asked for before and from the one taken."""
-    max_rotation_step: float = 0.2
+    max_rotation_step: NotNegative = 0.2
     """Furthest the target turns in one command [rad], from both alike."""
-    max_lead: float = 0.15
+    max_lead: NotNegative = 0.15
     """Furthest the target runs ahead of the measured tool [m]: an arm that is blocked is not pushed on."""
-    min_interval_s: float = 0.05
+    min_interval_s: NotNegative = 0.05
     """Commands that follow sooner are refused [s]."""
-    grip_force: float = 30.0
+    grip_force: NotNegative = 30.0
     """Closing force of the gripper [N], where it can be told."""
-    min_grip_interval_s: float = 0.3
+    min_grip_interval_s: NotNegative = 0.3
     """Changes of the gripper's command that follow sooner are refused [s]."""
-    timeout_s: float = 0.2
+    timeout_s: NotNegative = 0.2
     """Without a command or a frame for this long the arm is held [s]."""
-    braking_s: float = 0.03
+    braking_s: NotNegative = 0.03
     """... and this much earlier the hold is given, so that the arm stands when the time is up [s]: without
     commands it is at the end of the last one by then."""
-    moving_braking_s: float = 0.1
+    moving_braking_s: NotNegative = 0.1
     """This much earlier when it is the camera that gives nothing new [s]: commands go on meanwhile, so the
     arm may be in full motion. A camera has to give a frame within `timeout_s` less this."""
     loosen: bool = False
     """Accept limits looser than the defaults. They are named in every trial record."""
 
     def __post_init__(self) -> None:
+        for path, problem in ranges.problems(self):
+            raise LimitsError(f"the limit {path[-1]} {problem}")
         low, high = self.box
         if not (low < high).all():
             raise LimitsError(f"the workspace is empty: {low.tolist()} to {high.tolist()} [m]")
-        values = {name: getattr(self, name) for name in (*_UPPER, *_LOWER)}
-        if bad := [name for name, value in values.items() if not (math.isfinite(value) and value >= 0)]:
-            raise LimitsError(f"limits must be finite and not negative: {', '.join(bad)}")
         if not max(self.braking_s, self.moving_braking_s) < self.timeout_s:
             raise LimitsError("braking_s and moving_braking_s must be shorter than timeout_s")
         if (loose := self.loosened()) and not self.loosen:

@@ -16,6 +16,8 @@ import numpy as np
 import tyro
 from PIL import Image
 
+from h2r_bench.cli import parse
+from h2r_bench.ranges import Count, Index, NotNegative, Port
 from h2r_bench.real.cameras import CameraConfig, View, make_camera
 from h2r_bench.real.cameras.base import Camera
 from h2r_bench.real.cameras.catalog import load_view
@@ -37,28 +39,28 @@ class RecordConfig:
 
     task: str
     """Name of the task."""
-    trials: int = 20
+    trials: Count = 20
     """How many scenes."""
-    trial: int | None = None
+    trial: Index | None = None
     """Only this one, from 0; recorded again if it is there."""
-    seed: int = 0
+    seed: Index = 0
     """Seed of the scenes, as in the session."""
     cue: Literal["scene", "video"] = "scene"
     """Who says what to do: the scene itself, or only the video and the words."""
-    shift: float = 0.0
+    shift: NotNegative = 0.0
     """Layout shift between the human's scene and the robot's [cm]."""
     demos: Path = Path("lab/demos")
     """Folder to record into."""
-    port: int = 8787
+    port: Port = 8787
     """Port on loopback of the page that shows the scene over the live view; 0 for no page."""
     camera: Annotated[CameraConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=CameraConfig)
 
 
 def main(argv: Sequence[str] | None = None, *, terminal: Terminal | None = None) -> int:
     """Run the command line `argv` (without the program's name) and return the exit status."""
-    config = tyro.cli(RecordConfig, prog="python -m h2r_bench.real.record", description=__doc__, args=argv)
     terminal = terminal or Terminal()
     try:
+        config = parse(RecordConfig, prog="python -m h2r_bench.real.record", description=__doc__, args=argv)
         return _record(config, terminal)
     except (BridgeError, ValueError, OSError) as error:
         print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
@@ -88,10 +90,8 @@ def _record(config: RecordConfig, terminal: Terminal) -> int:
 
 
 def chosen_cards(config: RecordConfig) -> list[SceneCard]:
-    """The cards to record. Raises SetupError for numbers that make no sense."""
+    """The cards to record."""
     count = config.trials if config.trial is None else config.trial + 1
-    if count < 1 or config.seed < 0 or not config.shift >= 0:
-        raise SetupError("--trials must be at least 1, --trial, --seed and --shift not negative")
     cards = draw_cards(config.task, cue=config.cue, shift_cm=config.shift, seed=config.seed, trials=count)
     return cards if config.trial is None else cards[-1:]
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import tyro
 from PIL import Image
 
+from h2r_bench.cli import parse
+from h2r_bench.ranges import Count, Index, NotNegative
 from h2r_bench.real.cards import draw_cards
 from h2r_bench.real.demos import STORED_SIZE
-from h2r_bench.real.errors import SetupError
 from h2r_bench.real.picture import card_picture, guides
 from h2r_bench.real.terminal import Terminal
 
@@ -30,13 +30,13 @@ class ScenesConfig:
 
     task: str
     """Name of the task."""
-    trials: int = 20
+    trials: Count = 20
     """How many scenes."""
-    seed: int = 0
+    seed: Index = 0
     """Seed of the scenes, as in the session."""
     cue: Literal["scene", "video"] = "scene"
     """Who says what to do: the scene itself, or only the video and the words."""
-    shift: float = 0.0
+    shift: NotNegative = 0.0
     """Layout shift between the human's scene and the robot's [cm]."""
     out: Path | None = None
     """Folder for the pictures; without it only the list of things is printed."""
@@ -44,11 +44,9 @@ class ScenesConfig:
 
 def main(argv: Sequence[str] | None = None, *, terminal: Terminal | None = None) -> int:
     """Run the command line `argv` (without the program's name) and return the exit status."""
-    config = tyro.cli(ScenesConfig, prog="python -m h2r_bench.real.scenes", description=__doc__, args=argv)
     terminal = terminal or Terminal()
     try:
-        if config.trials < 1 or config.seed < 0 or not config.shift >= 0:
-            raise SetupError("--trials must be at least 1, --seed and --shift not negative")
+        config = parse(ScenesConfig, prog="python -m h2r_bench.real.scenes", description=__doc__, args=argv)
         numbers = {"shift_cm": config.shift, "seed": config.seed, "trials": config.trials}
         cards = draw_cards(config.task, cue=config.cue, **numbers)  # type: ignore[arg-type]
     except ValueError as error:

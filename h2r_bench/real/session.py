@@ -18,8 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from h2r_bench import files
+from h2r_bench import files, ranges
 from h2r_bench.files import BusyError, append_line
+from h2r_bench.ranges import Count, Index, NotNegative
 from h2r_bench.real.errors import SetupError
 from h2r_bench.real.standing import CLOSED, DONE, FAULT, STARTED, UNDO, VERDICT, VOID, Standing
 
@@ -45,9 +46,9 @@ class SessionPlan:
 
     task: str
     cue: str
-    shift_cm: float
-    seed: int
-    trials: int
+    shift_cm: NotNegative
+    seed: Index
+    trials: Count
     policies: tuple[str, ...]
     weights: tuple[str, ...]
     """Hash of each policy's weights."""
@@ -183,6 +184,9 @@ def _read_plan(path: Path) -> SessionPlan:
     try:
         fields = json.loads(path.read_text())
         lists = {name: tuple(fields[name]) for name in ("policies", "weights")}
-        return SessionPlan(**{**fields, **lists})
+        plan = SessionPlan(**{**fields, **lists})
+        ranges.check(plan)
+        int(plan.key, 16)
+        return plan
     except (ValueError, TypeError, KeyError) as error:
         raise SetupError(f"{path} is no plan of a session ({error}): give another --out") from None

@@ -7,7 +7,6 @@ Which policy ran when is shown once every run has its verdict.
 from __future__ import annotations
 
 import contextlib
-import math
 import shlex
 import sys
 import tempfile
@@ -18,6 +17,8 @@ from typing import Annotated, Literal
 
 import tyro
 
+from h2r_bench.cli import parse
+from h2r_bench.ranges import Count, Index, NotNegative, Port
 from h2r_bench.real.arms.base import Arm
 from h2r_bench.real.arms.catalog import ArmConfig
 from h2r_bench.real.arms.dry import DryArm
@@ -56,13 +57,13 @@ class TrialsConfig:
     """A policy, as [LABEL=]NAME[,OPTION=VALUE]...; give it several times to compare several."""
     url: str = ""
     """Address of the policy server, for policies that run on another machine (`remote`)."""
-    trials: int = 20
+    trials: Count = 20
     """How many scenes; every policy runs once in each."""
-    seed: int = 0
+    seed: Index = 0
     """Seed of the scenes: the same seed, the same scenes as in the simulator."""
     cue: Literal["scene", "video"] = "scene"
     """Who says what to do: the scene itself, or only the video and the words."""
-    shift: float = 0.0
+    shift: NotNegative = 0.0
     """Layout shift between the human's scene and the robot's [cm]."""
     out: Path = Path("runs/real")
     """Folder for records, videos and the session's files."""
@@ -70,7 +71,7 @@ class TrialsConfig:
     """Folder of human demonstrations, see `python -m h2r_bench.real.record`."""
     calibration: Path = DEFAULT_CALIBRATION
     """What `python -m h2r_bench.real.calibrate` saved."""
-    port: int = 8787
+    port: Port = 8787
     """Port on loopback of the page that shows the scene over the live view; 0 for no page."""
     dry_run: bool = False
     """Every policy once on the first scene, with camera, arm and limits, but nothing moves or is recorded."""
@@ -90,10 +91,10 @@ def main(
 ) -> int:
     """Run the command line `argv` (without the program's name) and return the exit status."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    config = tyro.cli(TrialsConfig, prog="python -m h2r_bench.real.trials", description=__doc__, args=argv)
     terminal = terminal or Terminal()
     again = shlex.join(["python", "-m", "h2r_bench.real.trials", *argv])
     try:
+        config = parse(TrialsConfig, prog="python -m h2r_bench.real.trials", description=__doc__, args=argv)
         if config.dry_run:
             with contextlib.ExitStack() as stack:
                 dry_run(config, make, terminal, stack)
@@ -178,7 +179,6 @@ def dry_run(config: TrialsConfig, make: ArmMaker, terminal: Terminal, stack: con
 
 def contenders_and_cards(config: TrialsConfig) -> tuple[list[Contender], list[SceneCard]]:
     """The policies and the scenes. Raises SetupError, UnknownNameError."""
-    check_numbers(config)
     refuse_unreal(config.task)
     contenders = load_contenders(config.policy, config.url)
     drawn = {"shift_cm": config.shift, "seed": config.seed, "trials": config.trials}
@@ -201,16 +201,6 @@ def make_calibrated(config: TrialsConfig, make: ArmMaker) -> Arm:
     known = require_calibration(config.calibration, config.arm.arm, config.arm.host)
     options = (*config.arm.arm_option, known.mount_option)
     return make(replace(config, arm=replace(config.arm, arm_option=options)))
-
-
-def check_numbers(config: TrialsConfig) -> None:
-    """Raise SetupError unless trials, seed and shift make sense."""
-    if config.trials < 1:
-        raise SetupError(f"--trials must be at least 1, got {config.trials}")
-    if config.seed < 0:
-        raise SetupError(f"--seed must not be negative, got {config.seed}")
-    if not (math.isfinite(config.shift) and config.shift >= 0.0):
-        raise SetupError(f"--shift must be a distance in cm, 0 or more, got {config.shift}")
 
 
 def session_folder(config: TrialsConfig, task: str) -> Path:

@@ -17,6 +17,7 @@ from h2r_bench.policies.h2r.encoder_names import find_encoder
 from h2r_bench.policies.h2r.encoders import Sources, VideoEncoder
 from h2r_bench.policies.hand_tracker import HandConfig
 from h2r_bench.policies.knn.frame_encoders import ClipDinoFrames, SceneConfig, SceneReader, Towers
+from h2r_bench.ranges import Count, Index, Share
 from h2r_bench.training.decoder import Recipe, fitted_config, train_decoder
 from h2r_bench.training.errors import errors_of, open_agent
 from h2r_bench.training.hand import train_hand
@@ -78,11 +79,11 @@ class TrainHand:
     """Sizes of the images."""
     tasks: tuple[str, ...] = ()
     """Tasks whose episodes are learnt from; all by default."""
-    batch: int = 32
+    batch: Count = 32
     """Images in a batch."""
-    width: int = HandConfig.width
+    width: Count = HandConfig.width
     """Channels of the network's maps."""
-    repaint: float = 0.0
+    repaint: Share = 0.0
     """Share of the images that are shown in other colours and surroundings, see `repainted`."""
     loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=0.01))
 
@@ -102,11 +103,11 @@ class TrainScene:
     """Sizes of the images."""
     tasks: tuple[str, ...] = BASIC
     """Tasks whose episodes are learnt from."""
-    batch: int = 32
+    batch: Count = 32
     """Images in a batch."""
-    width: int = SceneConfig.width
+    width: Count = SceneConfig.width
     """Channels of the network's maps."""
-    repaint: float = 0.0
+    repaint: Share = 0.0
     """Share of the images in other colours and surroundings, see `repainted`."""
     init: Path | None = None
     """Reader to go on from: a run, or the folder of a gallery. Layers of another shape start anew."""
@@ -135,9 +136,9 @@ class BuildKNN:
     towers: tyro.conf.OmitArgPrefixes[Towers] = field(default_factory=Towers)
     tasks: tuple[str, ...] = BASIC
     """Tasks whose episodes are kept, all of one training domain."""
-    episodes: int = 150
+    episodes: Count = 150
     """Episodes to keep, in equal shares of the tasks: those that lie farthest from each other."""
-    votes: int = 5
+    votes: Count = 5
     """Nearest episodes that vote for the task."""
 
     def __post_init__(self) -> None:
@@ -157,11 +158,11 @@ class MeasureErrors:
     """Folder to write errors.json into."""
     tasks: tuple[str, ...] = BASIC
     """Tasks whose held-out episodes are recorded and measured, each by itself; all of one training domain."""
-    episodes: int = 20
+    episodes: Count = 20
     """Held-out episodes of each task."""
-    moments: int = 10
+    moments: Count = 10
     """Chunks that are measured of each episode, from its beginning on."""
-    seed: int = 0
+    seed: Index = 0
     """Of the noise."""
 
     def __post_init__(self) -> None:
@@ -186,7 +187,7 @@ class Pack:
     decoders."""
     ruler: Path | None = None
     """Run of a ruler, which measures what is imagined, instead of an agent's parts."""
-    execute: int = 8
+    execute: Count = 8
     """Actions of a chunk that are executed before the next one is predicted."""
 
     def __post_init__(self) -> None:

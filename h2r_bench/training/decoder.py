@@ -17,6 +17,7 @@ from torch.nn import functional as F
 
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
 from h2r_bench.policies.h2r.encoders import Sight, VideoEncoder
+from h2r_bench.ranges import Count, NotNegative, Share
 from h2r_bench.training.cache import filled
 from h2r_bench.training.frames import MAX_LAG, Clips
 from h2r_bench.training.loop import Batch, Draw, Loop, Trainer, device_for
@@ -41,26 +42,26 @@ GPU_PIECE = 128
 class Recipe:
     """What a decoder is trained on."""
 
-    batch: int = 16
+    batch: Count = 16
     """Clips in a batch."""
-    clips: int = 6000
+    clips: Count = 6000
     """Clips whose features are computed, once, where the encoder is frozen; 200 kB each. A few are learnt by
     heart: a probe of 6,000 frames of the VPM's features read these to 1 mm and others to 20 mm."""
-    repaint: float = 0.0
+    repaint: Share = 0.0
     """Share of the clips that the encoder sees in other colours and surroundings, see `repainted`."""
-    feature_dropout: float = 0.1
+    feature_dropout: Share = 0.1
     """Share of feature channels left out in each frame."""
-    state_noise: float = 0.03
+    state_noise: NotNegative = 0.03
     """Noise on the normalised state, so that the decoder learns to follow the video rather than to go on as
     it went (standard deviation)."""
-    readout_weight: float = 1.0
+    readout_weight: NotNegative = 1.0
     """Weight of a second loss: a linear layer, thrown away afterwards, reads from each frame's tokens the
     action of that moment. The tokens learn faster where the gripper is when they are asked for it without the
     noise of diffusion in between."""
-    reader_share: float = 0.3
+    reader_share: Share = 0.3
     """Share of the training in which the frame reader alone learns, from single frames, to read the action of
     their moment; then it is frozen. Behind an encoder that is trained as well, all learn together."""
-    reader_batch: int = 128
+    reader_batch: Count = 128
     """Frames in a batch of the frame reader's training."""
 
 

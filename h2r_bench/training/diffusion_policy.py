@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from h2r_bench.policies.language import sentence_encoder
 from h2r_bench.policies.rivals.diffusion_policy import DiffusionPolicyModel
+from h2r_bench.ranges import Count, NotNegative, Share
 from h2r_bench.training.loop import Batch, Loop, Trainer
 from h2r_bench.training.readout import Readout, actions_ahead
 from h2r_bench.training.repaint import repainted
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 class PolicyRecipe:
     """What a policy is trained on."""
 
-    batch: int = 32
+    batch: Count = 32
     """Moments in a batch."""
-    repaint: float = 0.0
+    repaint: Share = 0.0
     """Share of the moments that are shown in other colours and surroundings, see `repainted`."""
-    state_noise: float = 0.1
+    state_noise: NotNegative = 0.1
     """Noise on the normalised state (standard deviation). With little of it the policy goes on from where the
     state says it is and does not look, and so never comes back when it has gone astray."""
-    readout_weight: float = 1.0
+    readout_weight: NotNegative = 1.0
     """Weight of a second loss, see `Readout`, as for the decoders of `h2r`."""
 
 
@@ -43,7 +44,7 @@ class PolicyRecipe:
 class ToldPolicyRecipe(PolicyRecipe):
     """What a policy that is told the task is trained on."""
 
-    reword: float = 0.5
+    reword: Share = 0.5
     """Share of the moments of episodes with the cue `scene` whose instruction names other things and colours,
     see `reworded`."""
 

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 
 from h2r_bench import extras
 from h2r_bench.datasets.lock import hold
+from h2r_bench.ranges import Count, Index, NotNegative, Positive, Share
 from h2r_bench.training.board import Board
 from h2r_bench.training.interrupt import Interrupt
 from h2r_bench.training.losses import LOG
@@ -49,28 +50,28 @@ class TrainingStoppedError(RuntimeError):
 class Loop:
     """How long and how fast to train."""
 
-    steps: int | None = None
+    steps: Count | None = None
     """Optimiser steps in all; the run is then reproducible bit by bit on one machine."""
-    minutes: float | None = None
+    minutes: Positive | None = None
     """Or minutes of wall time in all [min]."""
     optimizer: Literal["muon", "adamw"] = "muon"
     """What steps the weight matrices and convolutions; AdamW steps all other parameters."""
-    lr: float = 0.02
+    lr: NotNegative = 0.02
     """Highest learning rate of weight matrices and convolutions, after the warm-up; it falls to a twentieth
     as a cosine. AdamW wants about 5e-4 here."""
-    lr_others: float = 1e-3
+    lr_others: NotNegative = 1e-3
     """The same for all other parameters (norms, biases, embeddings of one axis)."""
-    warmup: int = 20
+    warmup: Index = 20
     """Steps over which the learning rate rises from zero."""
-    weight_decay: float = 0.01
+    weight_decay: NotNegative = 0.01
     """AdamW's."""
-    ema: float = 0.99
+    ema: Share = 0.99
     """Decay of the running mean of the weights, which is what is kept in the end."""
-    clip: float = 1.0
+    clip: Positive = 1.0
     """Largest norm of the gradient."""
-    checkpoint_minutes: float = 2.0
+    checkpoint_minutes: Positive = 2.0
     """Time between checkpoints [min]."""
-    seed: int = 0
+    seed: Index = 0
     """Of the initial weights, the batches and the noise."""
     precision: Literal["no", "tf32", "bf16", "fp16"] = "no"
     """Mixed precision. On CPUs `bf16` pays where there are instructions for it (AVX-512 BF16, AMX), elsewhere
@@ -83,11 +84,6 @@ class Loop:
         """Raises ValueError for a budget that makes no sense."""
         if (self.steps is None) == (self.minutes is None):
             raise ValueError("say how long to train: --steps or --minutes, one of them")
-        short = (self.steps is not None and self.steps < 1) or (
-            self.minutes is not None and self.minutes <= 0
-        )
-        if short or self.seed < 0:
-            raise ValueError("--steps is at least 1, --minutes above 0, --seed at least 0")
 
 
 Batch = tuple[Tensor, ...]

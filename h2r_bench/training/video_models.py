@@ -21,6 +21,7 @@ from h2r_bench.policies.h2r.landing import Report
 from h2r_bench.policies.h2r.pretrained import PretrainedSources
 from h2r_bench.policies.h2r.untrained import untrained
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
+from h2r_bench.ranges import Count, Index
 from h2r_bench.ruler import off_by
 from h2r_bench.training.held_out import held_out
 from h2r_bench.training.inputs import open_frames, preset
@@ -51,7 +52,7 @@ class TrainVAE:
     """Folder of this run."""
     preset: str = "compact"
     """Sizes of the model."""
-    batch: int = 8
+    batch: Count = 8
     """Images in a batch."""
     loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=Loop)
 
@@ -187,23 +188,23 @@ class ProbeVPM:
     """Tasks on whose held-out episodes it is measured, each by itself."""
     held: Path | None = None
     """Measure on the dataset in this folder instead."""
-    episodes: int = 20
+    episodes: Count = 20
     """Held-out episodes of each task, recorded at once."""
     features: Literal["trained", "untrained", "untrained_seeing", "resnet18"] = "trained"
     """Of the VPM as it was trained, or at its initial parameters; seeing: with a projection of the behaviour
     extractor that is drawn from a Gaussian, for at zero an untrained model does not see the human at all.
     resnet18: not of a VPM; the human's pictures through a ResNet18 that learns together with the probe."""
-    clips: int = 400
+    clips: Count = 400
     """Clips to learn from; a quarter as many, at most 160, are measured of each task."""
-    steps: int = 1500
+    steps: Count = 1500
     """Steps of the probe's training."""
     imagenet: str | None = None
     """`resnet18` starts from these weights: a local folder or an id on the hub. Without, from random ones."""
-    seed: int = 0
+    seed: Index = 0
     """Of the clips, the noise and the probe."""
     start: Start = "noise"
     """What the denoising step begins from, see `FeatureConfig`: noise, or the human's frames with noise."""
-    timestep: int | None = None
+    timestep: Index | None = None
     """Timestep of that step, if not the last."""
     cpu: bool = False
     """Compute on the CPU even where there is a GPU."""
@@ -217,7 +218,7 @@ class TrainRuler:
     """Folder of the paired episodes."""
     out: Path
     """Folder of this run."""
-    batch: int = 32
+    batch: Count = 32
     """Images in a batch."""
     loop: tyro.conf.OmitArgPrefixes[Loop] = field(default_factory=lambda: Loop(lr=0.01))
 

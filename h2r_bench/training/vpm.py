@@ -15,6 +15,7 @@ from h2r_bench.policies.h2r.unets import temporal_names
 from h2r_bench.policies.h2r.vae import to_unit
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.policies.h2r.words import guide
+from h2r_bench.ranges import Count, NotNegative, Positive, Share
 from h2r_bench.training.board import sheet
 from h2r_bench.training.cache import Kept
 from h2r_bench.training.focus import focus_map
@@ -41,25 +42,25 @@ Train = Literal["temporal", "all"]
 class Objective:
     """What a batch is and how its loss is weighted."""
 
-    clips: int = 8
+    clips: Count = 8
     """Clips in a batch; each runs the S-UNet once."""
-    frames: int = 6
+    frames: Count = 6
     """Frames of each clip: future frames of one reference in stage one, consecutive ones in stage two."""
-    last_share: float = 0.8
+    last_share: Share = 0.8
     """Share of the clips at the last timestep, where features are read."""
-    drop: float = 0.05
+    drop: Share = 0.05
     """Share of steps without reference and embedding (classifier-free dropout; the authors' code: 0.1)."""
-    motion_weight: float = 2.0
+    motion_weight: NotNegative = 2.0
     """How much more the cells count that differ from the reference frame."""
-    focus_weight: float = 0.0
+    focus_weight: NotNegative = 0.0
     """How much more the cells count that show the gripper and its shadow, see `focus_map`. For recordings of
     the simulated cameras alone: elsewhere nobody knows where these are."""
-    repaint: float = 0.0
+    repaint: Share = 0.0
     """Share of the clips that are shown in other colours and surroundings, the human's and the robot's each
     in a way of its own, see `repainted`."""
-    early: float = 0.0
+    early: Share = 0.0
     """Share of the clips that begin in the first second of an episode, beside those that do so by chance."""
-    min_snr: float | None = None
+    min_snr: Positive | None = None
     """Gamma of min-SNR weighting (the authors' code: 5); without a number all timesteps count alike."""
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from h2r_bench.policies.rivals.skill_encoder import SkillEncoder
 from h2r_bench.policies.rivals.xskill import XSkillModel, padded, sequence_starts
+from h2r_bench.ranges import Count, NotNegative
 from h2r_bench.training.cache import filled
 from h2r_bench.training.diffusion_policy import PolicyRecipe, disturbed, fit, labels
 from h2r_bench.training.loop import Batch, Draw, Loop, Trainer, device_for
@@ -35,10 +36,10 @@ PIECE = 512
 class SkillRecipe:
     """What the skill encoder is trained on."""
 
-    videos: int = 4
+    videos: Count = 4
     """Videos of each body in a batch, drawn by themselves: a human's and a robot's are of the same episode
     only by chance."""
-    moments: int = 27
+    moments: Count = 27
     """Frames of each video, half a window apart; two less windows come of them."""
 
 
@@ -103,7 +104,7 @@ def train_skills(
 class XSkillRecipe(PolicyRecipe):
     """What alignment and policy are trained on."""
 
-    skill_mix: float = 2.5
+    skill_mix: NotNegative = 2.5
     """How much of another video's skills is mixed into those of a video, at most, see `mixed`. The robot's
     own skills, as they are, say to the millimetre what comes next; a human's do not."""
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from h2r_bench.policies.h2r.config import DecoderConfig, from_json, to_json
+from h2r_bench.policies.h2r.config import DecoderConfig, to_json
 from h2r_bench.policies.h2r.diffusion_policy import DiffusionPolicy
-from h2r_bench.policies.h2r.files import load_weights, save_weights
+from h2r_bench.policies.h2r.files import load_model, read_config, save_weights
 from h2r_bench.policies.h2r.normalizer import Normalizer
 from h2r_bench.policies.h2r.video_former import VideoFormer
 
@@ -52,7 +52,6 @@ class ActionDecoder(nn.Module):
     @classmethod
     def load(cls, folder: Path) -> ActionDecoder:
         """The inverse of `save`, in float32."""
-        record = json.loads((folder / "decoder.json").read_text())
-        model = cls(from_json(DecoderConfig, record["config"]))
-        load_weights(model, folder / "decoder.safetensors")
-        return model.eval()
+        sizes = folder / "decoder.json"
+        config = read_config(DecoderConfig, sizes, "config")
+        return load_model(sizes, lambda: cls(config), lambda model: {folder / "decoder.safetensors": model})

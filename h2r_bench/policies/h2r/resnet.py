@@ -14,7 +14,7 @@ from torch import Tensor
 
 from h2r_bench.policies.h2r.encoders import Sight, Sources, VideoEncoder
 from h2r_bench.policies.h2r.extra import require_transformers
-from h2r_bench.policies.h2r.files import load_weights, save_weights
+from h2r_bench.policies.h2r.files import load_model, read_sizes, save_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -86,7 +86,7 @@ class ResNetEncoder(VideoEncoder):
     @classmethod
     def load(cls, folder: Path) -> ResNetEncoder:
         """The inverse of `save`, in float32."""
-        record = json.loads((folder / f"{NAME}.json").read_text())
-        encoder = cls(tuple(record["image_size"]), record["frames"], record["sizes"])
-        load_weights(encoder, folder / f"{NAME}.safetensors")
-        return encoder
+        path, weights = (folder / f"{NAME}.{ending}" for ending in ("json", "safetensors"))
+        record = read_sizes(path)
+        size, frames, sizes = tuple(record["image_size"]), record["frames"], record["sizes"]
+        return load_model(path, lambda: cls(size, frames, sizes), lambda model: {weights: model})

@@ -10,6 +10,7 @@ from diffusers.models.embeddings import Timesteps
 from torch import Tensor
 
 from h2r_bench.policies.h2r.encoders import Sight, Sources, VideoEncoder
+from h2r_bench.policies.h2r.files import read_sizes
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -56,5 +57,5 @@ class TimeEncoder(VideoEncoder):
     @classmethod
     def load(cls, folder: Path) -> TimeEncoder:
         """The inverse of `save`."""
-        record = json.loads((folder / f"{NAME}.json").read_text())
+        record = read_sizes(folder / f"{NAME}.json")
         return cls(tuple(record["image_size"]), record["width"])

@@ -16,7 +16,13 @@ from torch import nn
 
 from h2r_bench.policies.h2r.config import VPMConfig, from_json, to_json
 from h2r_bench.policies.h2r.encoders import VPMEncoder, vpm_run
-from h2r_bench.policies.h2r.files import WeightsDamagedError, WeightsMissingError, load_weights, save_weights
+from h2r_bench.policies.h2r.files import (
+    WeightsDamagedError,
+    check_shapes,
+    load_weights,
+    read_sizes,
+    save_weights,
+)
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 
 if TYPE_CHECKING:
@@ -30,6 +36,10 @@ if TYPE_CHECKING:
 RECORD = "untrained.json"
 LAST_DIGITS = 1e-5
 """What values may differ by from one processor to another."""
+
+
+MAX_DRAWN = 4_000_000_000
+"""Most parameters that are drawn from a seed; the paper's model has under half as many."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +107,18 @@ class UntrainedEncoder(VPMEncoder):
     def load(cls, folder: Path) -> Self:
         """The same model again. Raises WeightsDamagedError when it does not come out the same."""
         path = folder / RECORD
-        if not path.is_file():
-            raise WeightsMissingError(f"no untrained model in {folder}: {RECORD} is missing")
-        record = json.loads(path.read_text())
+        record = read_sizes(path)
         record.pop("sha256", None)  # what earlier versions compared
         wanted = record.pop("drawn", {})
-        origin = from_json(Origin, record)
+        try:
+            origin = from_json(Origin, record)
+            with torch.device("meta"):
+                outline = VideoPredictionModel(origin.config, temporal=origin.temporal)
+        except (RuntimeError, ValueError, TypeError, ArithmeticError, LookupError) as error:
+            raise WeightsDamagedError(f"{path} is damaged: {error}") from None
+        check_shapes(outline.vae, folder / "vae.safetensors")
+        if (count := sum(each.numel() for each in outline.parameters())) > MAX_DRAWN:
+            raise WeightsDamagedError(f"{path} is damaged: it draws {count} parameters")
         vpm = origin.model()
         if not same_draw(drawn(vpm), wanted):
             raise WeightsDamagedError(

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from h2r_bench.policies.h2r.behavior_extractor import BehaviorExtractor, SceneComparison
-from h2r_bench.policies.h2r.config import FeatureConfig, VPMConfig, from_json, to_json
-from h2r_bench.policies.h2r.files import load_weights, save_weights
+from h2r_bench.policies.h2r.config import FeatureConfig, VPMConfig, to_json
+from h2r_bench.policies.h2r.files import load_model, read_config, read_sizes, save_weights
 from h2r_bench.policies.h2r.image_encoder import build_image_encoder
 from h2r_bench.policies.h2r.noise import min_snr_weight, set_timesteps, target_of
 from h2r_bench.policies.h2r.reference import Bank, ReferenceReader, ReferenceWriter, install
@@ -330,11 +330,13 @@ class VideoPredictionModel(nn.Module):
     @classmethod
     def load(cls, folder: Path) -> VideoPredictionModel:
         """The inverse of `save`, in float32."""
-        record = json.loads((folder / "vpm.json").read_text())
-        model = cls(from_json(VPMConfig, record["config"]), temporal=record["temporal"])
-        for name, part in model.parts().items():
-            load_weights(part, folder / f"{name}.safetensors")
-        return model.eval()
+        path = folder / "vpm.json"
+        config, temporal = read_config(VPMConfig, path, "config"), bool(read_sizes(path).get("temporal"))
+        return load_model(
+            path,
+            lambda: cls(config, temporal=temporal),
+            lambda model: {folder / f"{name}.safetensors": part for name, part in model.parts().items()},
+        )
 
 
 def _stop(_module: nn.Module, _inputs: Any, output: Tensor) -> None:

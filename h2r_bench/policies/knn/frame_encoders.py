@@ -16,11 +16,12 @@ import numpy as np
 from h2r_bench import extras
 from h2r_bench.envs.arena import project
 from h2r_bench.policies.h2r.blocks import PointReader
-from h2r_bench.policies.h2r.config import from_json, to_json
+from h2r_bench.policies.h2r.config import to_json
 from h2r_bench.policies.h2r.extra import require_transformers
-from h2r_bench.policies.h2r.files import load_weights, save_weights
+from h2r_bench.policies.h2r.files import load_model, read_config, save_weights
 from h2r_bench.policies.h2r.image_encoder import DEVIATION, MEAN
 from h2r_bench.policies.h2r.vae import to_unit
+from h2r_bench.ranges import Size
 
 with extras.explained():
     import torch
@@ -60,13 +61,13 @@ class Towers:
 class SceneConfig:
     """Sizes of the scene reader."""
 
-    image_size: tuple[int, int] = (128, 128)
+    image_size: tuple[Size, Size] = (128, 128)
     """Width and height of the images [pixels]."""
-    width: int = 32
+    width: Size = 32
     """Channels of the maps, at a quarter of the image's size."""
-    points: int = 16
+    points: Size = 16
     """Places it looks for in each image."""
-    moments: int = 8
+    moments: Size = 8
     """Moments of the path that it foresees."""
 
 
@@ -107,9 +108,9 @@ class SceneReader(nn.Module):
     @classmethod
     def load(cls, folder: Path) -> SceneReader:
         """The inverse of `save`, in float32."""
-        model = cls(from_json(SceneConfig, json.loads((folder / f"{NAME}.json").read_text())))
-        load_weights(model, folder / f"{NAME}.safetensors")
-        return model.eval()
+        sizes, weights = (folder / f"{NAME}.{ending}" for ending in ("json", "safetensors"))
+        config = read_config(SceneConfig, sizes)
+        return load_model(sizes, lambda: cls(config), lambda model: {weights: model})
 
 
 def path_vector(

@@ -10,32 +10,33 @@ from torch import Tensor, nn
 
 from h2r_bench.policies.h2r.config import Prediction
 from h2r_bench.policies.h2r.diffusion_policy import ActionDiffusion
+from h2r_bench.ranges import Size
 
 
 @dataclass(frozen=True)
 class ChunkUNetConfig:
     """Sizes of the denoiser, and how chunks are noised."""
 
-    channels: tuple[int, ...] = (32, 64, 64)
+    channels: tuple[Size, ...] = (32, 64, 64)
     """Width of each level; each but the last halves the number of steps (the authors: 256, 512, 1024)."""
-    kernel: int = 5
+    kernel: Size = 5
     """Steps that a convolution sees."""
-    groups: int = 8
+    groups: Size = 8
     """Groups of the group normalisation."""
-    time_width: int = 64
+    time_width: Size = 64
     """Width of the embedding of the diffusion's timestep (the original: 128)."""
-    chunk: int = 16
+    chunk: Size = 16
     """Actions predicted at once."""
-    action_dim: int = 10
+    action_dim: Size = 10
     """Position (3), 6-D rotation (6), gripper (1), all brought to [-1, 1]."""
-    train_steps: int = 100
+    train_steps: Size = 100
     """Timesteps of the noise schedule."""
-    sample_steps: int = 8
+    sample_steps: Size = 8
     """DDIM steps at inference."""
     prediction: Prediction = "sample"
     """What the network puts out. The original has epsilon; the clean sample is learnt in far fewer steps, and
     `h2r`'s compact decoder predicts it as well."""
-    guess: int | None = 128
+    guess: Size | None = 128
     """Width of the hidden layer of a first guess at the clean chunk, which the denoiser is shown and
     corrects; for the prediction `sample`. None: no such guess (the original)."""
 

@@ -22,6 +22,7 @@ from h2r_bench.policies.rivals.chunk_unet import ChunkUNet, ChunkUNetConfig
 from h2r_bench.policies.rivals.stored import Stored
 from h2r_bench.policies.rivals.vision import PAPER as PAPER_VISION
 from h2r_bench.policies.rivals.vision import VisionConfig, VisualEncoder
+from h2r_bench.ranges import Size
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,9 +38,9 @@ class DiffusionPolicyConfig:
     vision: VisionConfig = field(default_factory=VisionConfig)
     unet: ChunkUNetConfig = field(default_factory=ChunkUNetConfig)
     language: LanguageConfig = MINILM
-    word_width: int = 64
+    word_width: Size = 64
     """Numbers that the sentence's embedding is brought down to."""
-    state_dim: int = 10
+    state_dim: Size = 10
     """Position (3), 6-D rotation (6), opening (1), brought to [-1, 1]."""
 
 

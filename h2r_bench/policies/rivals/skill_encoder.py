@@ -21,6 +21,7 @@ from h2r_bench.policies.h2r.vae import to_unit
 from h2r_bench.policies.rivals.augmentation import distorted
 from h2r_bench.policies.rivals.stored import Stored
 from h2r_bench.policies.rivals.vision import cropped
+from h2r_bench.ranges import Layers, Size
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,11 +36,11 @@ AT_ONCE = 256
 class PrototypeConfig:
     """How skills are told apart."""
 
-    count: int = 64
+    count: Size = 64
     """Prototypes (the original: 128 in simulation, 32 for real videos)."""
     epsilon: float = 0.03
     """Softness of the Sinkhorn assignment."""
-    iterations: int = 3
+    iterations: Size = 3
     """Sinkhorn iterations."""
     temperature: float = 0.1
     """Of the softmax over prototypes, and of the contrast in time."""
@@ -47,9 +48,9 @@ class PrototypeConfig:
     """Weight of the prototype loss."""
     contrast_weight: float = 1.0
     """Weight of the contrast in time."""
-    near: int = 4
+    near: Size = 4
     """Windows at most this many steps apart should look alike."""
-    far: int = 12
+    far: Size = 12
     """Windows at least this many steps apart should not."""
 
 
@@ -57,21 +58,21 @@ class PrototypeConfig:
 class SkillConfig:
     """Sizes of the skill encoder."""
 
-    image_size: tuple[int, int] = (128, 128)
+    image_size: tuple[Size, Size] = (128, 128)
     """Width and height of the images [pixels]."""
-    crop: tuple[int, int] = (112, 112)
+    crop: tuple[Size, Size] = (112, 112)
     """Width and height of the part that is looked at [pixels]."""
-    channels: tuple[int, int, int] = (32, 64, 32)
+    channels: tuple[Size, Size, Size] = (32, 64, 32)
     """Width of the three convolutions (8x8 stride 4, 4x4 stride 2, 3x3)."""
-    width: int = 128
+    width: Size = 128
     """Width of tokens and of a skill's vector (the original: 256)."""
-    layers: int = 4
+    layers: Layers = 4
     """Layers of the temporal transformer (the original: 8)."""
-    heads: int = 4
+    heads: Size = 4
     """Attention heads."""
-    window: int = 8
+    window: Size = 8
     """Steps from the first frame of a skill to its last."""
-    stride: int = 4
+    stride: Size = 4
     """Steps from one skill of a video's sequence to the next (the original: 1)."""
     prototypes: PrototypeConfig = field(default_factory=PrototypeConfig)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import nn
 
-from h2r_bench.policies.h2r.config import from_json, to_json
-from h2r_bench.policies.h2r.files import WeightsMissingError, load_weights, save_weights
+from h2r_bench.policies.h2r.config import to_json
+from h2r_bench.policies.h2r.files import load_model, read_config, save_weights
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,9 +34,6 @@ class Stored(nn.Module):
     @classmethod
     def load(cls, folder: Path) -> Self:
         """The inverse of `save`, in float32. Raises WeightsMissingError or WeightsDamagedError."""
-        path = folder / f"{cls.name}.json"
-        if not path.is_file():
-            raise WeightsMissingError(f"{folder} holds no weights of this agent: {path.name} is missing")
-        model = cls(from_json(cls.kind, json.loads(path.read_text())))
-        load_weights(model, folder / f"{cls.name}.safetensors")
-        return model.eval()
+        sizes, weights = (folder / f"{cls.name}.{ending}" for ending in ("json", "safetensors"))
+        config: Any = read_config(cls.kind, sizes)
+        return load_model(sizes, lambda: cls(config), lambda model: {weights: model})

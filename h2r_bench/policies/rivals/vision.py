@@ -18,32 +18,33 @@ from torch.nn import functional as F
 
 from h2r_bench.policies.h2r.blocks import Residual, centres
 from h2r_bench.policies.h2r.vae import to_unit
+from h2r_bench.ranges import Size
 
 
 @dataclass(frozen=True)
 class VisionConfig:
     """Sizes of the visual encoder."""
 
-    image_size: tuple[int, int] = (128, 128)
+    image_size: tuple[Size, Size] = (128, 128)
     """Width and height of the images [pixels]."""
-    crop: tuple[int, int] = (124, 124)
+    crop: tuple[Size, Size] = (124, 124)
     """Width and height of the part that is looked at: anywhere in training, the middle otherwise [pixels]."""
     trunk: Literal["small", "resnet"] = "small"
     """What the heat maps are computed from. `small`: convolutions of strides 4 and 2, then a few blocks whose
     dilation lets each cell see the whole image. `resnet`: ResNet18."""
-    channels: tuple[int, ...] = (32, 64)
+    channels: tuple[Size, ...] = (32, 64)
     """Width behind each convolution of the small trunk, of each stage of a ResNet (64, 128, 256, 512)."""
-    dilations: tuple[int, ...] = (1, 2, 4)
+    dilations: tuple[Size, ...] = (1, 2, 4)
     """Of the small trunk's blocks."""
-    strides: tuple[int, ...] = (1, 2, 2, 2)
+    strides: tuple[Size, ...] = (1, 2, 2, 2)
     """What each stage of a ResNet divides the resolution by, after its first two layers have divided it by
     four."""
-    points: int = 16
+    points: Size = 16
     """Heat maps of the spatial softmax."""
-    out: int | None = 128
+    out: Size | None = 128
     """Numbers that places and what is seen there are brought down to; None: the places alone, as they are
     (the original)."""
-    groups: int = 8
+    groups: Size = 8
     """Groups of the group normalisation; the blocks of the small trunk have their own."""
 
     def __post_init__(self) -> None:

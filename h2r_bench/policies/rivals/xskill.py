@@ -21,6 +21,7 @@ from h2r_bench.policies.rivals.skill_encoder import PrototypeConfig, SkillConfig
 from h2r_bench.policies.rivals.stored import Stored
 from h2r_bench.policies.rivals.vision import PAPER as PAPER_VISION
 from h2r_bench.policies.rivals.vision import VisionConfig, VisualEncoder
+from h2r_bench.ranges import Layers, Size
 from h2r_bench.types import Float32Array
 
 
@@ -28,19 +29,19 @@ from h2r_bench.types import Float32Array
 class XSkillConfig:
     """Sizes of alignment and policy; of the skill encoder only the width of a skill matters to them."""
 
-    skill_width: int = 128
+    skill_width: Size = 128
     """Width of a skill's vector."""
-    longest: int = 100
+    longest: Size = 100
     """Most skills of a video; of a longer one as many are taken at equal distances."""
-    layers: int = 4
+    layers: Layers = 4
     """Layers of the alignment transformer (the original: 16)."""
-    heads: int = 4
+    heads: Size = 4
     """Attention heads."""
     alignment_weight: float = 1.0
     """Weight of the alignment's loss beside the policy's."""
     vision: VisionConfig = field(default_factory=VisionConfig)
     unet: ChunkUNetConfig = field(default_factory=ChunkUNetConfig)
-    state_dim: int = 10
+    state_dim: Size = 10
     """Position (3), 6-D rotation (6), opening (1), brought to [-1, 1]."""
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_type_hints
 
+from h2r_bench import ranges
 from h2r_bench.real.arms.base import Arm, ArmError
 from h2r_bench.registry import Registry, UnknownNameError
 
@@ -77,8 +78,10 @@ def make_arm(name: str, host: str = "", options: Mapping[str, str] | None = None
     fields = {entry.name for entry in dataclasses.fields(driver.Config)}
     values = {key: _read(key, text, hints, fields) for key, text in given.items()}
     try:
-        arm: Arm = driver(driver.Config(**values))
-    except TypeError as error:
+        config = driver.Config(**values)
+        ranges.check(config, "arm option ")
+        arm: Arm = driver(config)
+    except (TypeError, ranges.RangeError) as error:
         raise ArmError(f"arm {name!r}: {error}") from error
     return arm
 

@@ -13,12 +13,13 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from h2r_bench.envs.control import InverseKinematics, ToolPose
 from h2r_bench.envs.robot import MAX_JOINT_SPEED
+from h2r_bench.ranges import Positive, Range
 from h2r_bench.real.arms.base import ArmError, ArmState, Clock, Commanded, MissingExtraError, MonotonicClock
 from h2r_bench.real.arms.franka_hand import FrankaHand
 from h2r_bench.real.arms.mount import Mount
@@ -54,6 +55,10 @@ MAX_MISS = 0.005
 """A tool that would leave the straight way to its target by more than this [m] stays."""
 
 
+DynamicsShare = Annotated[float, Range(0.0, 1.0, above=True)]
+"""Share of what the arm itself allows."""
+
+
 @dataclass(frozen=True)
 class FrankaConfig:
     """How a Franka is reached and how briskly it moves."""
@@ -64,17 +69,17 @@ class FrankaConfig:
     """Which Franka: `fr3`, or `panda`, whose joints reach a little further."""
     realtime: bool = True
     """Insist on a real-time kernel, as Franka asks for; false only for simulated arms."""
-    velocity: float = 0.5
+    velocity: DynamicsShare = 0.5
     """Share of Franka's joint velocity limits, 0..1."""
-    acceleration: float = 0.3
+    acceleration: DynamicsShare = 0.3
     """Share of its acceleration limits, 0..1: more is shorter in lag and harder on the arm."""
-    jerk: float = 0.1
+    jerk: DynamicsShare = 0.1
     """Share of its jerk limits, 0..1."""
-    torque_threshold: float = 20.0
+    torque_threshold: Positive = 20.0
     """External joint torque that counts as a collision [Nm]."""
-    force_threshold: float = 30.0
+    force_threshold: Positive = 30.0
     """External force that counts as a collision [N]."""
-    gripper_speed: float = 0.1
+    gripper_speed: Annotated[float, Range(0.0, 0.1, above=True)] = 0.1
     """Speed at which the opening changes [m/s]; the hand's own limit is 0.1."""
     mount: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
     """Where the arm's base stands on the bench: x, y, z [m] and yaw [rad]."""

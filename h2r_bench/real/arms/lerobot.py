@@ -18,6 +18,7 @@ import mujoco
 import numpy as np
 
 from h2r_bench.envs.control import InverseKinematics, ToolPose
+from h2r_bench.ranges import Positive
 from h2r_bench.real.arms.base import ArmError, ArmState, Clock, Commanded, MissingExtraError, MonotonicClock
 from h2r_bench.real.arms.mount import Mount, from_driver_rotation, to_driver_rotation
 from h2r_bench.real.arms.servo import ServoLoop, step_towards
@@ -56,7 +57,7 @@ class LeRobotConfig:
     """Its value when open."""
     gripper_closed: float = 0.0
     """Its value when closed."""
-    joint_speed: float = 1.5
+    joint_speed: Positive = 1.5
     """Fastest joint [rad/s]."""
     mount: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
     """Where the arm's base stands on the bench: x, y, z [m] and yaw [rad]."""

@@ -11,11 +11,12 @@ import contextlib
 import math
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
 from h2r_bench.envs.control import ToolPose
+from h2r_bench.ranges import Positive, Range
 from h2r_bench.real.arms.base import ArmError, ArmState, Clock, Commanded, MissingExtraError, MonotonicClock
 from h2r_bench.real.arms.mount import Mount, from_driver_rotation, to_driver_rotation
 from h2r_bench.real.arms.servo import ServoLoop, step_towards
@@ -48,11 +49,11 @@ class XArmConfig:
     """Address of the control box."""
     gripper: str = "standard"
     """`standard` or `g2`; only the second takes a force."""
-    g2_full_force: float = 50.0
+    g2_full_force: Positive = 50.0
     """What 100 per cent of force are with the second gripper [N]; the SDK does not say, so measure yours."""
     mount: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0)
     """Where the arm's base stands on the bench: x, y, z [m] and yaw [rad]."""
-    fence_margin: float = 0.03
+    fence_margin: Annotated[float, Range(0.0, 0.2)] = 0.03
     """How far outside our workspace box the controller's own fence lies [m]."""
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+from h2r_bench.ranges import Pixels, Range
 from h2r_bench.real.cameras.base import Camera
 from h2r_bench.real.cameras.latest import LatestFrame
 from h2r_bench.real.cameras.view import View
@@ -23,9 +25,9 @@ class CameraConfig:
     """Name of a kind of camera: opencv, realsense."""
     source: str = "0"
     """opencv: number of the camera, path of a video file or address of a stream. realsense: serial number."""
-    camera_size: tuple[int, int] = (1280, 720)
+    camera_size: tuple[Pixels, Pixels] = (1280, 720)
     """Width and height asked of the camera [pixels]."""
-    camera_rate: float = 30.0
+    camera_rate: Annotated[float, Range(1.0, 1000.0)] = 30.0
     """Rate asked of the camera [Hz]."""
     view: Path = DEFAULT_VIEW
     """The view saved by `python -m h2r_bench.real.aim`."""

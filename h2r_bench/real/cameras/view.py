@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from h2r_bench import ranges
+from h2r_bench.ranges import Share
 from h2r_bench.real.errors import SetupError
 from h2r_bench.types import UInt8Array
 
@@ -18,15 +20,15 @@ from h2r_bench.types import UInt8Array
 class View:
     """Which part of the camera's frame the agents see. Made by `python -m h2r_bench.real.aim`."""
 
-    crop: tuple[float, float, float, float] = (0.0, 0.0, 1.0, 1.0)
+    crop: tuple[Share, Share, Share, Share] = (0.0, 0.0, 1.0, 1.0)
     """Left, top, width and height as shares of the (turned) frame."""
     half_turn: bool = False
     """The camera hangs upside down."""
 
     def __post_init__(self) -> None:
         left, top, width, height = self.crop
-        inside = left >= 0 and top >= 0 and left + width <= 1 + 1e-9 and top + height <= 1 + 1e-9
-        if not (all(map(math.isfinite, self.crop)) and inside and min(width, height) > 0):
+        inside = left + width <= 1 + 1e-9 and top + height <= 1 + 1e-9
+        if any(ranges.problems(self)) or not (inside and min(width, height) > 0):
             raise SetupError(f"a crop is left, top, width, height as shares of the frame, got {self.crop}")
 
     def box(self, frame: tuple[int, int], size: tuple[int, int]) -> tuple[float, float, float, float]:

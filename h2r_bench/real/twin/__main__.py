@@ -5,14 +5,17 @@ from __future__ import annotations
 import contextlib
 import sys
 
-import tyro
-
+from h2r_bench.cli import parse
 from h2r_bench.real.twin.config import TwinConfig
 
 
 def main() -> int:
     """Serve until interrupted or told to stop."""
-    config = tyro.cli(TwinConfig, prog="python -m h2r_bench.real.twin", description=__doc__)
+    try:
+        config = parse(TwinConfig, prog="python -m h2r_bench.real.twin", description=__doc__)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     try:
         from h2r_bench.real.twin.server import serve
     except ImportError as error:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 
+from h2r_bench.ranges import NotNegative, Pixels
 from h2r_bench.real.arms.base import ArmError, ArmState, Clock, Commanded
 from h2r_bench.real.arms.franka import FrankaArm, FrankaConfig, import_franky
 from h2r_bench.real.twin.client import TwinClient, TwinClock
@@ -23,11 +24,11 @@ class TwinArmConfig:
 
     host: str = ""
     """Of a twin that already runs, its `host:port` as it said them; without, one is started."""
-    width: int = 128
+    width: Pixels = 128
     """Width of the camera image [pixels]."""
-    height: int = 128
+    height: Pixels = 128
     """Height of the camera image [pixels]."""
-    speed: float = 1.0
+    speed: NotNegative = 1.0
     """Simulated seconds per second; 0 is as fast as it goes."""
     lockstep: bool = False
     """Let simulated time all but stand while the thread that connected computes: for slow and busy machines.
