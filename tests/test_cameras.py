@@ -231,6 +231,18 @@ def test_too_coarse_says_whether_pixels_would_be_made_up() -> None:
     assert not View((0.25, 0.25, 0.5, 0.5)).too_coarse((256, 256), (128, 128))
 
 
+def test_frames_from_the_future_are_stale_and_say_why() -> None:
+    source = ScriptedSource()
+    camera = LatestFrame("fast clock", source, clock=lambda: time.monotonic() - 3600.0)
+    camera.open()
+    try:
+        source.push(picture(1))
+        with pytest.raises(StaleFrameError, match="in the future"):
+            camera.latest(timeout_s=0.3)
+    finally:
+        camera.close()
+
+
 # --- page ------------------------------------------------------------------------------------------------
 
 
@@ -246,6 +258,34 @@ def test_page_serves_pictures_on_loopback_alone() -> None:
         assert b"Content-Type: image/jpeg" in start
         with pytest.raises(SetupError, match="--port"):
             LivePage(lambda: picture(9), port=int(page.url.split(":")[2].rstrip("/")))
+    finally:
+        page.close()
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost:8787", 200),
+        ("127.0.0.1", 200),
+        ("[::1]:8787", 200),
+        ("evil.example:8787", 403),
+        ("localhost.evil.example", 403),
+        ("", 403),
+        ("[", 403),
+    ],
+)
+def test_page_is_not_for_names_that_were_made_to_mean_this_computer(host: str, status: int) -> None:
+    from http.client import HTTPConnection
+    from urllib.parse import urlsplit
+
+    page = LivePage(lambda: picture(9), port=0)
+    try:
+        connection = HTTPConnection("127.0.0.1", urlsplit(page.url).port or 0, timeout=LONG_S)
+        for path in ("/", "/picture.jpg"):
+            connection.request("GET", path, headers={"Host": host})
+            answer = connection.getresponse()
+            answer.read()
+            assert answer.status == status
     finally:
         page.close()
 

@@ -19,6 +19,7 @@ from h2r_bench.real.cameras.catalog import CAMERAS
 from h2r_bench.real.cards import draw_cards
 from h2r_bench.real.demos import save_demo
 from h2r_bench.real.projection import ReferenceCamera
+from h2r_bench.real.session import only_writer
 from h2r_bench.real.terminal import Terminal
 from h2r_bench.real.trials import BAD_INPUT, INTERRUPTED, NOT_FINISHED, main
 from h2r_bench.trials import TrialLog, log_path, trial_seed, video_path
@@ -331,3 +332,11 @@ def test_dry_run_moves_and_records_nothing(tmp_path: Path, capsys: pytest.Captur
     assert "still: " in out
     assert "expert: " in out
     assert "0 of 25 steps missed" in out
+
+
+def test_a_second_session_on_one_folder_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with only_writer(tmp_path / "sessions" / "pick_place_scene_shift0_seed0"):
+        assert run(tmp_path, "--policy", "expert") == BAD_INPUT
+    assert "is being run by another process" in capsys.readouterr().err

@@ -88,6 +88,15 @@ def test_versions_of_packages_are_named_when_they_differ(tmp_path: Path) -> None
     ]
 
 
+def test_two_servers_get_a_row_each_with_host_and_port(tmp_path: Path) -> None:
+    write_run(tmp_path, "push_pull", "remote", POOR, weights="at localhost:8000")
+    write_run(tmp_path, "push_pull", "remote", GOOD, weights="at localhost:8001")
+    board = board_of(tmp_path)
+    assert [entry.name for entry in board.entries] == ["remote @ localhost:8000", "remote @ localhost:8001"]
+    assert len({entry.slug for entry in board.entries}) == 2
+    assert row_of(board, "remote @ localhost:8000").cells["push_pull"].successes == 6
+
+
 def test_slugs_are_file_names_of_their_own(tmp_path: Path) -> None:
     for policy in ("a:b", "../../x", "<b>", "x" * 200):
         write_run(tmp_path, "push_pull", policy, "+")

@@ -361,3 +361,13 @@ def test_a_trial_in_the_real_world_repeats_exactly(task: str) -> None:
         env.close()
     assert records[0] == records[1]
     assert not records[0].success
+
+
+def test_films_of_two_servers_are_two() -> None:
+    servers = ("at localhost:8000", "at localhost:8001", "at 10.0.0.1:8000")
+    paths = [
+        video_path(Path("o"), dataclasses.replace(CONDITION, weights=weights), 3).parent.name
+        for weights in servers
+    ]
+    assert len(set(paths)) == 3
+    assert not any("localhost" in path for path in paths)
