@@ -297,7 +297,7 @@ def short_hash(weights: str) -> str:
     """Eight characters that tell `weights` from others: of their hash, or of a hash of a server's address."""
     if weights == NO_WEIGHTS:
         return weights
-    if not re.fullmatch("[0-9a-f]{8,}", weights):
+    if not re.match("[0-9a-f]{8}", weights):
         weights = hashlib.sha256(weights.encode()).hexdigest()
     return weights[:8]
 

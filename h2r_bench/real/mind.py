@@ -22,6 +22,8 @@ FIRST_PATIENCE_S = 120.0
 """The same before a trial, while the arm stands [s]: first answers may include compiling."""
 _LOOK_S = 0.02
 """How often it is looked whether an answer that is waited for is overdue [s]."""
+_LATE_S = 0.5
+"""Before this [s] nobody asks what the session's clock says of an answer that is waited for."""
 
 
 class AgentHangsError(BridgeError):
@@ -61,7 +63,9 @@ class _Question:
         self._clock = clock
         self._worker = Worker("agent")
         self._coming: Future[Any] | None = None
-        self._since = (0.0, 0.0)
+        self._since = 0.0
+        self._late_since: float | None = None
+        """When the answer was found to be late, on the session's clock [s]."""
 
     @property
     def open(self) -> bool:
@@ -75,7 +79,7 @@ class _Question:
 
     def ask(self, call: Any) -> None:
         """Let the agent compute."""
-        self._since = (time.monotonic(), self._clock.now())
+        self._since, self._late_since = time.monotonic(), None
         self._coming = self._worker.submit(call)
 
     def come(self, wait_s: float = 0.0) -> bool:
@@ -94,10 +98,13 @@ class _Question:
         By this computer's clock and by the session's: where simulated time waits for the agent, its own is
         not counted.
         """
-        if not self.busy:
+        wall_s = time.monotonic() - self._since
+        if not self.busy or wall_s < _LATE_S:
             return
-        wall_s, session_s = time.monotonic() - self._since[0], self._clock.now() - self._since[1]
-        if min(wall_s, session_s) > patience_s:
+        now = self._clock.now()
+        if self._late_since is None:
+            self._late_since = now - _LATE_S
+        if min(wall_s, now - self._late_since) > patience_s:
             raise AgentHangsError(f"the agent has not answered for {patience_s:g} s")
 
     def answer(self, patience_s: float = PATIENCE_S) -> Any:
@@ -108,7 +115,7 @@ class _Question:
 
     def drop(self) -> None:
         """Let what is under way end, `PATIENCE_S` at most."""
-        if self.come(max(0.0, self._since[0] + PATIENCE_S - time.monotonic())):
+        if self.come(max(0.0, self._since + PATIENCE_S - time.monotonic())):
             self._coming = None
 
 
