@@ -40,7 +40,7 @@ class SafetyLimits:
 
     motion: MotionLimits = DEFAULT_LIMITS
     """Workspace box, speeds and orientation cone: the same limits as in the simulator."""
-    table_height: float = 0.0
+    table_height: NotNegative = 0.0
     """Height of the table top [m], robot base frame."""
     table_clearance: NotNegative = 0.004
     """How far above the table the tool stays [m]; the finger tips reach 9.5 mm beyond it when closed round
