@@ -27,8 +27,8 @@ from real_safety import PaperArm, mad_agent, sweep
 
 from h2r_bench.real.arms import make_arm
 from h2r_bench.real.arms.base import Arm, ArmError, ArmState, Commanded, MonotonicClock
-from h2r_bench.real.interventions import Intervention
-from h2r_bench.real.safety import SafeArm
+from h2r_bench.real.safety.interventions import Intervention
+from h2r_bench.real.safety.safe_arm import SafeArm
 from h2r_bench.types import FloatArray
 
 LIMIT_MS = 200.0

@@ -16,8 +16,8 @@ import tyro
 
 from h2r_bench.datasets import EpisodeStore
 from h2r_bench.policies.knn.frame_encoders import SceneReader, path_vector, places_of
-from h2r_bench.training.held_out import held_out_episodes
-from h2r_bench.training.knn import embed_first_frames, foreseen
+from h2r_bench.training.diagnostics.held_out import held_out_episodes
+from h2r_bench.training.objectives.knn_gallery import embed_first_frames, foreseen
 from h2r_bench.types import Float32Array, FloatArray
 
 

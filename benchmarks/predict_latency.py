@@ -21,8 +21,8 @@ import numpy as np
 import tyro
 from safetensors import safe_open
 
-from h2r_bench.run import RunConfig, make_env, open_env, prepare
-from h2r_bench.trials import trial_seed
+from h2r_bench.evaluation.runner import RunConfig, make_env, open_env, prepare
+from h2r_bench.evaluation.trial import trial_seed
 
 CHUNK_MS = 5.0
 """Calls longer than this computed a chunk [ms]."""

@@ -16,7 +16,7 @@ import numpy as np
 import tyro
 
 from h2r_bench.real.errors import SetupError
-from h2r_bench.real.session import Session
+from h2r_bench.real.session.session import Session
 from h2r_bench.types import CONTROL_HZ
 
 LONG_GAP_S = 0.15

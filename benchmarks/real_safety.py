@@ -26,11 +26,12 @@ from typing import Any
 import numpy as np
 import tyro
 
-from h2r_bench.envs.control import ToolPose
+from h2r_bench.motion import ToolPose
 from h2r_bench.real.arms import make_arm
 from h2r_bench.real.arms.base import Arm, ArmError, ArmState, Clock, Commanded
-from h2r_bench.real.limits import SafetyLimits, turn_between, upright
-from h2r_bench.real.safety import Intervention, SafeArm
+from h2r_bench.real.safety.guard import turn_between, upright
+from h2r_bench.real.safety.limits import SafetyLimits
+from h2r_bench.real.safety.safe_arm import Intervention, SafeArm
 from h2r_bench.types import FloatArray
 
 ROUNDING = 1e-4
@@ -341,7 +342,7 @@ def _doomed(address: str, ready: Any) -> None:
 
 def process_killed() -> dict[str, Any]:
     """The whole bridge is killed (SIGKILL) while the arm moves; another process watches the twin."""
-    from h2r_bench.real.twin.client import TwinClient, TwinClock
+    from h2r_bench.real.twin.bench_client import TwinClient, TwinClock
 
     keeper: Any = make_arm("twin")  # starts the twin; it never connects to the arm
     context = multiprocessing.get_context("spawn")

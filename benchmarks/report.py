@@ -20,11 +20,11 @@ import tyro
 
 sys.path.append(str(Path(__file__).parents[1] / "tests"))
 
+from h2r_bench import report
+from h2r_bench.reporting.paper_results import HALVES, LABELS
+
 from browser import BROWSER, Browser
 from synthetic import draw, write_run
-
-from h2r_bench import report
-from h2r_bench.reporting.paper import HALVES, LABELS
 
 POLICIES = (*LABELS, "expert", "replay", "hand_tracker", "blind", "random")
 

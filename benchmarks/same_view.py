@@ -15,11 +15,11 @@ import torch
 import tyro
 from rich.progress import track
 
-from h2r_bench.envs.arena import project
-from h2r_bench.envs.recording import draw_episode, record_episode
-from h2r_bench.envs.splits import TABLE_AREA
-from h2r_bench.policies.h2r.same_view import offset
-from h2r_bench.training.held_out import FIRST_SEED
+from h2r_bench.envs.demonstration.recording import draw_episode, record_episode
+from h2r_bench.envs.scene.arena import project
+from h2r_bench.envs.scene.splits import TABLE_AREA
+from h2r_bench.policies.h2r.camera_alignment import estimate_similarity
+from h2r_bench.training.diagnostics.held_out import FIRST_SEED
 from h2r_bench.types import FloatArray
 
 
@@ -44,7 +44,7 @@ def on_the_table() -> FloatArray:
 
 
 def moved_places(pixels: FloatArray, found: FloatArray, size: tuple[int, int]) -> FloatArray:
-    """Where `found` (4,), see `offset`, expects places (N, 2) of the robot's picture in the human's."""
+    """Where `found` (4,) of `estimate_similarity` expects places (N, 2) of the robot in the human's view."""
     middle, half = (np.array(size) - 1) / 2, size[1] / 2
     x, y = ((pixels - middle) / half).T
     right, down, zoom, turn = found
@@ -61,10 +61,10 @@ def main() -> None:
         for seed in track(range(FIRST_SEED, FIRST_SEED + config.episodes), task):
             episode = record_episode(task, seed, image_size=config.size)
             camera = draw_episode(task, seed).pair.camera
-            humans = project(points, config.size, camera.offset, camera.turn)
+            humans = project(points, config.size, camera.estimate_similarity, camera.turn)
             at = slice(config.step, config.step + 1)
             human, robot = (torch.from_numpy(each[at].copy()) for each in (episode.human, episode.robot))
-            found = offset(human, robot)[0].double().numpy()
+            found = estimate_similarity(human, robot)[0].double().numpy()
             before.append(np.linalg.norm(humans - robots, axis=1).mean())
             after.append(np.linalg.norm(humans - moved_places(robots, found, config.size), axis=1).mean())
         figures = {

@@ -14,10 +14,10 @@ import mujoco
 import numpy as np
 import tyro
 
-from h2r_bench.envs.arena import HUMAN_CAMERA, ROBOT_CAMERA
 from h2r_bench.envs.env import TabletopEnv
-from h2r_bench.envs.hand import HandPuppet, HandStyle
-from h2r_bench.envs.rendering import CameraRenderer
+from h2r_bench.envs.hand import HandModel, HandStyle
+from h2r_bench.envs.rendering.renderer import CameraRenderer
+from h2r_bench.envs.scene.arena import HUMAN_CAMERA, ROBOT_CAMERA
 from h2r_bench.types import CONTROL_HZ
 
 
@@ -56,7 +56,7 @@ def measure(env: TabletopEnv, renderer: CameraRenderer, config: Config) -> tuple
 
 def measure_hand(model: mujoco.MjModel, renderer: CameraRenderer, config: Config) -> tuple[float, float]:
     """Seconds to pose the hand, and to draw what it was posed for [s]."""
-    puppet, data = HandPuppet(model, HandStyle()), mujoco.MjData(model)
+    puppet, data = HandModel(model, HandStyle()), mujoco.MjData(model)
     mujoco.mj_forward(model, data)
     posing = drawing = 0.0
     for step in range(config.steps):

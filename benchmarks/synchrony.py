@@ -18,9 +18,9 @@ import tyro
 from rich.progress import track
 
 from h2r_bench.datasets import EpisodeStore
-from h2r_bench.envs.hand import HandPuppet
-from h2r_bench.envs.recording import draw_episode
-from h2r_bench.rotations import matrix_from_6d
+from h2r_bench.envs.demonstration.recording import draw_episode
+from h2r_bench.envs.hand import HandModel
+from h2r_bench.geometry import matrix_from_6d
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def distances(store: EpisodeStore, episode: int, moments: Any) -> list[float]:
     pair, state = drawn.pair, arrays["state"]
     if len(drawn.rollout.state) != len(state):
         raise ValueError(f"episode {episode} has {len(state)} steps, played again {len(drawn.rollout.state)}")
-    puppet = HandPuppet(pair.stage.model, pair.hand)
+    puppet = HandModel(pair.stage.model, pair.hand)
     rotations = matrix_from_6d(state[:, 3:9].astype(float))
     puppet.begin(rotations)
     found = []

@@ -19,9 +19,9 @@ from rich.progress import track
 
 from h2r_bench.datasets import EpisodeStore
 from h2r_bench.envs.tasks import TASKS
-from h2r_bench.run import RunConfig, make_env, open_env, prepare
+from h2r_bench.evaluation.runner import RunConfig, make_env, open_env, prepare
+from h2r_bench.evaluation.trial import closed_loop
 from h2r_bench.statistics import format_rate
-from h2r_bench.trials import closed_loop
 
 
 @dataclass(frozen=True)

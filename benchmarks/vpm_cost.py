@@ -40,8 +40,8 @@ from h2r_bench.policies.h2r.config import PRESETS, VPMConfig
 from h2r_bench.policies.h2r.unets import build_spatial, build_spatial_temporal
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
 from h2r_bench.registry import UnknownNameError
-from h2r_bench.training.loop import Loop, Trainer
-from h2r_bench.training.vpm import Objective, VPMLoss
+from h2r_bench.training.engine.loop import Trainer, TrainingConfig
+from h2r_bench.training.objectives.vpm_training import Objective, VPMLoss
 
 Measure = Literal["parameters", "features", "generate", "train"]
 
@@ -105,7 +105,7 @@ def train(config: VPMConfig, options: Config) -> dict[str, float]:
     torch.manual_seed(0)
     objective = Objective(clips=options.clips, frames=config.frames, drop=0.0)
     loss = VPMLoss(VideoPredictionModel(config, temporal=True), objective)
-    loop = Loop(steps=1_000_000, precision="bf16" if CUDA else "no")
+    loop = TrainingConfig(steps=1_000_000, precision="bf16" if CUDA else "no")
     with tempfile.TemporaryDirectory() as folder:
         trainer = Trainer(loss, loop, Path(folder))
         trainer._prepare()  # The loop itself draws batches and writes; a step of it is what is timed here.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 EXTRA_OF = {
     "accelerate": "train",
@@ -64,6 +65,13 @@ def leave_without(*modules: str) -> None:
     except MissingLibraryError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def require_transformers() -> ModuleType:
+    """The module transformers. Raises MissingLibraryError with what to install."""
+    with explained():
+        import transformers
+    return transformers
 
 
 @contextlib.contextmanager

@@ -16,8 +16,8 @@ from h2r_bench.cli import parse
 from h2r_bench.ranges import Index
 
 if TYPE_CHECKING:
-    from h2r_bench.reporting.board import Board
-    from h2r_bench.reporting.records import Notice
+    from h2r_bench.reporting.leaderboard import Leaderboard
+    from h2r_bench.reporting.record_loading import Notice
 
 BAD_INPUT = 2
 """Exit status when the command cannot be carried out."""
@@ -69,14 +69,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def report(config: ReportConfig) -> int:
     """Do what the configuration says; returns the exit status."""
-    from h2r_bench.reporting.board import build
-    from h2r_bench.reporting.records import load
+    from h2r_bench.reporting.leaderboard import build
+    from h2r_bench.reporting.record_loading import load
 
     if config.sample < 1:
         raise ValueError(f"--sample must be at least 1, got {config.sample}")
     board = build(load(config.results), config.world)
     if config.compare is not None:
-        from h2r_bench.reporting.compare import comparison
+        from h2r_bench.reporting.agent_comparison import comparison
 
         print(comparison(board, *config.compare), end="")
         return 0
@@ -86,9 +86,9 @@ def report(config: ReportConfig) -> int:
     return 0
 
 
-def write(config: ReportConfig, board: Board) -> None:
+def write(config: ReportConfig, board: Leaderboard) -> None:
     """Write tables and site, and say what a reader should know."""
-    from h2r_bench.reporting.plain import markdown, table_csv
+    from h2r_bench.reporting.text_tables import markdown, table_csv
 
     notices = board.notices
     if config.site is not None:
@@ -112,7 +112,7 @@ def tell(notices: Sequence[Notice]) -> None:
         print(f"note: {notice}", file=sys.stderr)
 
 
-def verify(config: ReportConfig, board: Board) -> int:
+def verify(config: ReportConfig, board: Leaderboard) -> int:
     """Run records again, print what came out, and return the exit status."""
     from h2r_bench.reporting.verify import Verifier, sample
 

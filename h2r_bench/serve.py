@@ -19,7 +19,7 @@ from h2r_bench.policies.options import parse_command
 from h2r_bench.ranges import Count, Port
 
 if TYPE_CHECKING:
-    from h2r_bench.serving import PolicyServer
+    from h2r_bench.remote.server import PolicyServer
 
 BAD_INPUT = 2
 
@@ -79,7 +79,7 @@ def open_server(config: ServeConfig, options: Any = None) -> PolicyServer:
         ImportError: the packages of the extra `remote` are missing.
     """
     with extras.explained():
-        from h2r_bench.serving import AgentPool, PolicyServer
+        from h2r_bench.remote.server import AgentPool, PolicyServer
     spec = find_agent(config.policy)
     pool = AgentPool(lambda: spec.load(config.weights, options), config.clients)
     try:

@@ -21,7 +21,7 @@ if __name__ == "__main__":
     extras.leave_without("torch", "diffusers", "accelerate")
 
 with extras.explained():
-    from h2r_bench.training.commands import (
+    from h2r_bench.training.commands.acting import (
         BuildKNN,
         MeasureErrors,
         Pack,
@@ -36,10 +36,13 @@ with extras.explained():
         run_scene,
     )
 
-from h2r_bench.training.loop import TrainingStoppedError
-from h2r_bench.training.policies import TrainDiffusionPolicy, TrainXSkill, run_diffusion_policy, run_xskill
-from h2r_bench.training.prepare import decode, decode_raw
-from h2r_bench.training.video_models import (
+from h2r_bench.training.commands.baselines import (
+    TrainDiffusionPolicy,
+    TrainXSkill,
+    run_diffusion_policy,
+    run_xskill,
+)
+from h2r_bench.training.commands.seeing import (
     ProbeVPM,
     TrainRuler,
     TrainVAE,
@@ -50,6 +53,8 @@ from h2r_bench.training.video_models import (
     run_vae,
     run_vpm,
 )
+from h2r_bench.training.data.decode_videos import decode, decode_raw
+from h2r_bench.training.engine.loop import TrainingStoppedError
 
 
 @dataclass(frozen=True)

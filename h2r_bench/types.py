@@ -45,9 +45,6 @@ ACTION_DIM = 7
 DEFAULT_IMAGE_SIZE = (128, 128)
 """Width and height [pixels] of the compact camera image."""
 
-PAPER_IMAGE_SIZE = (424, 240)
-"""Width and height [pixels] of the paper's camera image."""
-
 GRIPPER_OPENS_ABOVE = 0.6
 GRIPPER_CLOSES_BELOW = 0.4
 """Hysteresis of the binary gripper command; in between it keeps what it did."""
@@ -60,7 +57,8 @@ SERVED_AT = "at "
 
 
 Demo = Literal["matched", "wrong", "blank", "reversed", "frozen", "counterfactual"]
-"""How the demonstration relates to the scene: the true one, or a control (`h2r_bench.envs.demo_controls`)."""
+"""How the demonstration relates to the scene: the true one, or a control
+(`h2r_bench.envs.demonstration.controls`)."""
 
 
 class Observation(TypedDict):

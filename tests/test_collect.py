@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from episodes import make_episode
 
 from h2r_bench import collect
-from h2r_bench.collect import TASK_WEIGHTS, CollectConfig, Order, orders, parse_size, task_order
 from h2r_bench.datasets import DatasetError, EpisodeStore, shards
+from h2r_bench.datasets.collection import CollectConfig, Order, orders, parse_size, task_order
 from h2r_bench.datasets.lock import hold
+from h2r_bench.envs.registration import TASK_WEIGHTS
+
+from episodes import make_episode
 
 if TYPE_CHECKING:
     from h2r_bench.types import Episode
@@ -76,14 +78,14 @@ def test_an_interrupted_run_goes_on(tmp_path: Path) -> None:
 def test_a_killed_run_goes_on_and_leaves_no_workers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = Path(__file__).parent
     program = (
-        "import sys; sys.path[:0] = [{tests!r}, {root!r}]\n"
+        "import sys; sys.path[:0] = [{tests!r}, {helpers!r}, {root!r}]\n"
         "from pathlib import Path\n"
         "import test_collect as t\n"
         "from h2r_bench import collect\n"
         "if __name__ == '__main__':\n"
         "    t.shards.EPISODES_PER_SHARD = 3\n"
         "    collect.collect(t.config(Path({out!r}), episodes=40, workers=2), 1, t.slow)\n"
-    ).format(tests=str(here), root=str(here.parent), out=str(tmp_path / "a"))
+    ).format(tests=str(here), helpers=str(here / "helpers"), root=str(here.parent), out=str(tmp_path / "a"))
     script = tmp_path / "run.py"
     script.write_text(program)
     process = subprocess.Popen([sys.executable, str(script)], stderr=subprocess.DEVNULL)

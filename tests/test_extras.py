@@ -93,10 +93,10 @@ def test_without_pytorch_modules_import_or_say_what_to_install() -> None:
     assert done.returncode == 0, done.stderr
     broken: dict[str, str] = json.loads(done.stdout.splitlines()[-1])
     assert not [name for name, said in broken.items() if re.search(f"named '({'|'.join(LEARNING)})", said)]
-    core = ("run", "trials", "collect", "report", "serve", "serving", "chunks", "datasets.store")
+    core = ("run", "collect", "report", "serve", "evaluation.runner", "remote.server", "datasets.store")
     for name in core:
         assert f"h2r_bench.{name}" not in broken
-    whole = ("h2r_bench.envs", "h2r_bench.real", "h2r_bench.reporting", "h2r_bench.policies.remote")
+    whole = ("h2r_bench.envs", "h2r_bench.real", "h2r_bench.reporting", "h2r_bench.remote.client")
     assert not [name for name, said in broken.items() if name.startswith(whole) and "franky" not in said]
 
 

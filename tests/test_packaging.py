@@ -93,7 +93,13 @@ def test_wheel_holds_every_module_and_asset(wheel: Path, checkout: Path) -> None
 def test_sdist_holds_the_package_once(sdist: Path) -> None:
     with tarfile.open(sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    assert {"pyproject.toml", "LICENSE", "README.md", "h2r_bench/py.typed", "h2r_bench/envs/gl.py"} <= names
+    assert {
+        "pyproject.toml",
+        "LICENSE",
+        "README.md",
+        "h2r_bench/py.typed",
+        "h2r_bench/envs/rendering/gl.py",
+    } <= names
     assert not any(name.startswith(("envs/", "policies/", "real/", "assets/")) for name in names)
 
 

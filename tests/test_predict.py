@@ -7,17 +7,19 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from tiny import TINY
 
 from h2r_bench import predict
-from h2r_bench.datasets.video import read_video
-from h2r_bench.envs.recording import record_episode
-from h2r_bench.metrics import likeness
-from h2r_bench.policies.h2r.config import MINILM
-from h2r_bench.policies.h2r.encoders import ToldVPMEncoder
+from h2r_bench.datasets.h264 import read_video
+from h2r_bench.envs.demonstration.recording import record_episode
+from h2r_bench.policies.common.config import MINILM
+from h2r_bench.policies.h2r.encoders.base import LanguageVPMEncoder
+from h2r_bench.policies.h2r.language_conditioning import conditioning as guide
 from h2r_bench.policies.h2r.vpm import VideoPredictionModel
-from h2r_bench.policies.h2r.words import guide
+from h2r_bench.training.diagnostics import prediction
 from h2r_bench.types import encode_instruction
+from h2r_bench.video_metrics.similarity import likeness
+
+from tiny import TINY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -57,7 +59,7 @@ def test_the_command_writes_picture_film_and_figures(
     assert predict.main(arguments) == 0
     told = capsys.readouterr().out
     assert "1 step " in told
-    assert predict.STAYS in told
+    assert prediction.STAYS in told
     first = (tmp_path / "pick_place_0.png").read_bytes()
     assert iio.imread(tmp_path / "pick_place_0.png").shape[0] == 4 * 32
     assert read_video(tmp_path / "pick_place_0.mp4").shape == (TINY.vpm.frames, 32, 4 * 32, 3)
@@ -74,12 +76,12 @@ def test_a_model_that_is_told_the_task_is_shown_without_a_human(tmp_path: Path) 
     words = ["--weights", str(tmp_path / "vpm"), "--out", str(tmp_path), "--steps", "1"]
     assert predict.main(words) == 0
     assert iio.imread(tmp_path / "pick_place_0.png").shape[0] == 2 * 32
-    encoder = predict.load(tmp_path / "vpm")
-    assert isinstance(encoder, ToldVPMEncoder)
+    encoder = prediction.load(tmp_path / "vpm")
+    assert isinstance(encoder, LanguageVPMEncoder)
     seen: list[Tensor] = []
     encoder.vpm.generate = lambda guide, *_: seen.append(guide) or torch.zeros(1, 4, 32, 32, 3)  # type: ignore[method-assign]
     episode = record_episode("pick_place", 0, image_size=(32, 32))
-    predict.imagine(encoder, episode, predict.PredictConfig(steps=(1,)))
+    prediction.imagine(encoder, episode, prediction.PredictConfig(steps=(1,)))
     wanted = guide(MINILM, encode_instruction(episode.instruction)[None], np.arange(4)[None])
     torch.testing.assert_close(seen[0], wanted)
 

@@ -20,7 +20,9 @@ from h2r_bench.real.arms import make_arm
 from h2r_bench.real.arms.base import ArmError
 from h2r_bench.real.arms.franka import FrankaConfig
 from h2r_bench.real.arms.xarm import XArmConfig
-from h2r_bench.real.calibration import (
+from h2r_bench.real.safety.limits import LimitsError, SafetyLimits
+from h2r_bench.real.scene_cards.projection import ReferenceCamera
+from h2r_bench.real.setup.calibration import (
     MARKS,
     Calibration,
     CalibrationError,
@@ -28,8 +30,6 @@ from h2r_bench.real.calibration import (
     fit_mount,
     require_calibration,
 )
-from h2r_bench.real.limits import LimitsError, SafetyLimits
-from h2r_bench.real.projection import ReferenceCamera
 from h2r_bench.types import MotionLimits
 
 NO_NUMBERS = [math.nan, math.inf, -math.inf]

@@ -15,8 +15,9 @@ import pytest
 
 from h2r_bench import run
 from h2r_bench.envs import WORLD_VERSION
+from h2r_bench.evaluation.log import TrialLog, log_path
+from h2r_bench.evaluation.trial import TrialRecord
 from h2r_bench.policies.random_agent import RandomAgent
-from h2r_bench.trials import TrialLog, TrialRecord, log_path
 from h2r_bench.types import AgentError
 
 from fakes import FakeEnv

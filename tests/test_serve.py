@@ -13,19 +13,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from servers import running, wait_until
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
-from h2r_bench import run, serve, wire
+from h2r_bench import run, serve
+from h2r_bench.evaluation.trial import TrialRecord
 from h2r_bench.policies.random_agent import RandomAgent
-from h2r_bench.policies.remote import RemoteAgent, RemoteError, RemoteOptions
-from h2r_bench.protocol import EXTRA_KEYS, HUMAN_CLIP, PLAN_STEP
-from h2r_bench.serving import AgentPool, PolicyServer, Session, describe
-from h2r_bench.trials import TrialRecord
+from h2r_bench.remote import wire
+from h2r_bench.remote.client import RemoteAgent, RemoteError, RemoteOptions
+from h2r_bench.remote.messages import EXTRA_KEYS, HUMAN_CLIP, PLAN_STEP
+from h2r_bench.remote.server import AgentPool, ClientSession, PolicyServer, describe
 from h2r_bench.types import Demonstration, encode_instruction
 
 from fakes import FakeEnv
+from servers import running, wait_until
 
 OBSERVATION = {
     "image": np.zeros((24, 32, 3), np.uint8),
@@ -198,7 +199,7 @@ def test_a_plain_client_needs_none_of_our_keys(server: PolicyServer) -> None:
 
 def test_a_session_begins_by_itself_and_anew_when_told() -> None:
     agent = Attentive()
-    session = Session(agent)
+    session = ClientSession(agent)
     plain = {"observation/state": np.zeros(10), "observation/image": OBSERVATION["image"], "prompt": "ab"}
     plain[HUMAN_CLIP] = np.ones((30, 1, 1, 3), np.uint8)
     session.act(plain)

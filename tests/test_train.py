@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-from episodes import make_dataset, make_episode
 from safetensors.torch import load_file
-from tiny import TINY
 
 from h2r_bench import train
 from h2r_bench.datasets.lock import hold
 from h2r_bench.policies.h2r.agent import H2RAgent
 from h2r_bench.policies.h2r.config import PRESETS
-from h2r_bench.training.frames import MAX_LAG, load_frames
-from h2r_bench.training.loop import Loop, Trainer, TrainingStoppedError
+from h2r_bench.training.data.frames import MAX_LAG, load_frames
+from h2r_bench.training.engine.loop import Trainer, TrainingConfig, TrainingStoppedError
+
+from episodes import make_dataset, make_episode
+from tiny import TINY
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,7 +162,7 @@ def test_a_loss_that_is_no_number_stops_and_keeps_the_checkpoint(tmp_path: Path)
         def forward(self, batch: torch.Tensor, *, generator: torch.Generator) -> torch.Tensor:
             return super().forward(batch).sum() * float("nan")
 
-    trainer = Trainer(NoNumber(1, 1), Loop(steps=3), tmp_path)
+    trainer = Trainer(NoNumber(1, 1), TrainingConfig(steps=3), tmp_path)
     trainer.save()
     with pytest.raises(TrainingStoppedError, match="step 0"):
         trainer.run(lambda _: (torch.ones(1, 1),), "test")
@@ -222,7 +223,7 @@ def test_clips_are_in_time_and_stay_in_their_episode(data: Path) -> None:
 
 
 def test_clips_of_a_share_begin_early(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("h2r_bench.training.frames.EARLY", 3)  # episodes here have 12 frames
+    monkeypatch.setattr("h2r_bench.training.data.frames.EARLY", 3)  # episodes here have 12 frames
     frames = load_frames(data, (32, 32))
     for share, expected in ((0.0, 0.25), (0.5, 0.625), (1.0, 1.0)):
         begin = frames.clips(np.random.default_rng(0), 4000, 2, max_lag=0, early=share).reference % 12
@@ -231,5 +232,5 @@ def test_clips_of_a_share_begin_early(data: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_videos_are_decoded_once(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = load_frames(data, (32, 32))
-    monkeypatch.setattr("h2r_bench.training.frames.write_pictures", None)
+    monkeypatch.setattr("h2r_bench.training.data.frames.write_pictures", None)
     np.testing.assert_array_equal(load_frames(data, (32, 32)).robot[:], first.robot[:])

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from h2r_bench.trials import TrialLog, TrialRecord, log_path
+from h2r_bench.evaluation.log import TrialLog, log_path
+from h2r_bench.evaluation.trial import TrialRecord
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "your_policy.md"

@@ -17,8 +17,8 @@ mpl.use("Agg")
 import matplotlib.pyplot as plt
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
-from h2r_bench.policies.h2r.files import MANIFEST
-from h2r_bench.training.record import LOSSES, finished, unfolded
+from h2r_bench.policies.common.checkpoints import MANIFEST
+from h2r_bench.training.engine.run_metadata import LOSSES, finished, unfolded
 
 COLUMNS = 3
 """Panels side by side."""

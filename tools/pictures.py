@@ -11,13 +11,14 @@ import tyro
 from PIL import Image, ImageDraw, ImageFont
 from rich.progress import track
 
-from h2r_bench import run
-from h2r_bench.envs.recording import record_episode
-from h2r_bench.envs.splits import HELD_OUT_AREA, TABLE_AREA
+from h2r_bench.envs.demonstration.recording import record_episode
+from h2r_bench.envs.scene.splits import HELD_OUT_AREA, TABLE_AREA
 from h2r_bench.envs.tasks import TASKS
-from h2r_bench.trials import TrialLog, log_path, run_trial
+from h2r_bench.evaluation import runner
+from h2r_bench.evaluation.film import TrialVideo, imagination_of
+from h2r_bench.evaluation.log import TrialLog, log_path
+from h2r_bench.evaluation.trial import run_trial
 from h2r_bench.types import CONTROL_HZ, Episode, UInt8Array
-from h2r_bench.video import TrialVideo, imagination_of
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
 RESULTS = Path(__file__).parents[1] / "results"
@@ -128,7 +129,8 @@ def moved_from(name: str, rng: np.random.Generator) -> tuple[float, float]:
 
 def imagined() -> UInt8Array:
     """Clips (T, H, W, 3): of each task human, robot, and the shipped model's 1 and 30 steps side by side."""
-    from h2r_bench.predict import PredictConfig, film, imagine, load
+    from h2r_bench.predict import PredictConfig
+    from h2r_bench.training.diagnostics.prediction import film, imagine, load
 
     encoder, films = load(), []
     for task in track(IMAGINED, "imagining"):
@@ -148,13 +150,13 @@ def failures() -> UInt8Array:
 
 def failure(task: str) -> list[UInt8Array]:
     """Frames (H, W, 3) of the first recorded trial of `task` that `h2r` failed, run again."""
-    config, agent = run.prepare(run.RunConfig(task=task, policy="h2r", video="all"))
-    condition, film = run.condition_of(config, agent), TrialVideo(imagination_of(agent))
+    config, agent = runner.prepare(runner.RunConfig(task=task, policy="h2r", video="all"))
+    condition, film = runner.condition_of(config, agent), TrialVideo(imagination_of(agent))
     records = TrialLog(log_path(RESULTS, task, "h2r")).load()
     trial = next(
         each.trial for each in records if not each.success and each.key() == condition.key(each.trial)
     )
-    env = run.open_env(config, agent, run.make_env)
+    env = runner.open_env(config, agent, runner.make_env)
     again = run_trial(env, agent, condition, trial, watch=film.add)
     env.close()
     title = f"{task}, trial {trial}: {again.failure or 'success'}"

@@ -22,14 +22,16 @@ from PIL import Image
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from h2r_bench.real import aim, calibrate, record, recorder, scenes, trials
+from h2r_bench.real import aim, calibrate, record, scenes, trials
 from h2r_bench.real.arms import make_arm
 from h2r_bench.real.cameras import Frame, View
 from h2r_bench.real.cameras.catalog import CAMERAS
-from h2r_bench.real.cards import draw_cards
-from h2r_bench.real.demos import save_demo
-from h2r_bench.real.person import Person
-from h2r_bench.real.terminal import Terminal
+from h2r_bench.real.operator import demo_recorder as recorder
+from h2r_bench.real.operator.human import HumanOperator
+from h2r_bench.real.operator.terminal import Terminal
+from h2r_bench.real.scene_cards.cards import draw_cards
+from h2r_bench.real.session.demos import save_demo
+from h2r_bench.real.setup.aiming import live_view, mixed, simulated_reference
 
 OUT = Path("docs/images/real")
 WIDTH = 104
@@ -159,7 +161,7 @@ def aiming(arm: Any) -> None:
     aim.main(["--port", "8787"], terminal=screen.terminal)
     screen.save("aim")
     beside = Eye(arm, aside=25)
-    picture = aim.mixed(aim.live_view(beside, View()), aim.simulated_reference())
+    picture = mixed(live_view(beside, View()), simulated_reference())
     Image.fromarray(picture).resize((1272, 240), Image.Resampling.LANCZOS).save(OUT / "aim.png")
 
 
@@ -213,7 +215,7 @@ def session(arm: Any) -> None:
         return ""
 
     (OUT / "trials.svg").unlink(missing_ok=True)
-    with patched(Person, "progress", last_step_only):
+    with patched(HumanOperator, "progress", last_step_only):
         trials.main(
             [*command.split(), "--out", "results/real"], make=lambda _: Hidden(arm), terminal=screen.terminal
         )

@@ -1,7 +1,7 @@
 """Train everything that ships, and what it is measured against: `python tools/recipe.py --data DIR`.
 
-Runs the commands of docs/training.md and docs/rivals.md side by side, as many as `--slots`, each as soon as
-what it builds on is finished, and packs the weights of each agent as soon as it has all its parts; given
+Runs the commands of docs/training.md and docs/baselines.md side by side, as many as `--slots`, each as soon
+as what it builds on is finished, and packs the weights of each agent once it has all its parts; given
 again, it goes on where it stopped. `--scale` stretches all budgets: 1 is for one data centre GPU (about ten
 minutes with eight slots), a laptop's CPU wants 10 and a night.
 """

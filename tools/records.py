@@ -18,7 +18,7 @@ from typing import Literal
 
 import tyro
 
-from h2r_bench.reporting.paper import BASIC, HALVES
+from h2r_bench.reporting.paper_results import BASIC, HALVES
 
 Part = Literal["protocol", "video", "controls", "shifts", "hundred"]
 CONTROLS = ("wrong", "blank", "reversed", "frozen", "counterfactual")

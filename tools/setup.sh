@@ -70,7 +70,7 @@ make_venv() {
 
 gl_works() {
     $venv/bin/python -I -c 'import runpy, sys
-gl = runpy.run_path("h2r_bench/envs/gl.py")
+gl = runpy.run_path("h2r_bench/envs/rendering/gl.py")
 sys.exit(not (gl["egl_works"]() or gl["osmesa_works"]()))'
 }
 

@@ -83,8 +83,8 @@ def work(job: Job, config: Config) -> None:
     """What a process does: its trials, a word after each."""
     from h2r_bench.envs import WORLD_VERSION
     from h2r_bench.envs.env import TabletopEnv
+    from h2r_bench.evaluation.trial import Condition, run_trial
     from h2r_bench.policies.catalog import find_agent
-    from h2r_bench.trials import Condition, run_trial
 
     agent = find_agent(job.policy).load(None, None)
     condition = Condition(

@@ -20,6 +20,7 @@ from typing import Literal
 import tyro
 
 REFUSED = 2
+POLICY = "expert"
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Config:
 def command(config: Config, out: Path) -> list[str]:
     """What both are told."""
     name = {"run": "h2r_bench.run", "session": "h2r_bench.real.trials"}[config.what]
-    words = ["--task", "push_pull", "--policy", "random", "--trials", str(config.trials), "--out", str(out)]
+    words = ["--task", "push_pull", "--policy", POLICY, "--trials", str(config.trials), "--out", str(out)]
     twin = ["--arm", "twin", "--arm-option", "speed=0", "lockstep=true"] if config.what == "session" else []
     return [sys.executable, "-m", name, *words, *twin]
 
@@ -49,7 +50,7 @@ def start(config: Config) -> tuple[tuple[int, ...], list[int], str]:
             for _ in range(2)
         ]
         said = [each.communicate()[1].strip().splitlines()[-1:] for each in both]
-        log = Path(name) / "trials" / "push_pull" / "random.jsonl"
+        log = Path(name) / "trials" / "push_pull" / f"{POLICY}.jsonl"
         trials = [json.loads(line)["trial"] for line in log.read_text().splitlines()]
     refusal = next((" ".join(lines) for each, lines in zip(both, said, strict=True) if each.returncode), "")
     return tuple(sorted(each.returncode for each in both)), trials, refusal

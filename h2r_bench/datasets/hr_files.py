@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from h2r_bench.datasets.layout import DatasetError
+from h2r_bench.datasets.lerobot_format import DatasetError
 
 LEDGER = "imported.json"
 """Which file became which episode, beside the dataset."""

@@ -38,10 +38,10 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from h2r_bench.datasets import DatasetError, DatasetMeta, EpisodeStore
-from h2r_bench.datasets.alignment import Alignment
+from h2r_bench.datasets.hand_robot_alignment import Alignment
 from h2r_bench.datasets.hr_files import CAMERAS, LEDGER, Raw, check_files, find_files, read_ledger, read_raw
-from h2r_bench.datasets.layout import write_json
-from h2r_bench.rotations import matrix_to_6d, matrix_to_rotvec
+from h2r_bench.datasets.lerobot_format import write_json
+from h2r_bench.geometry import matrix_to_6d, matrix_to_rotvec
 from h2r_bench.types import (
     CONTROL_HZ,
     DEFAULT_IMAGE_SIZE,

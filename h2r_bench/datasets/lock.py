@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from h2r_bench.datasets.layout import DatasetError
+from h2r_bench.datasets.lerobot_format import DatasetError
 from h2r_bench.files import BusyError, only_writer
 
 

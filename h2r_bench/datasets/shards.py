@@ -15,7 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from h2r_bench.datasets import staging
-from h2r_bench.datasets.layout import (
+from h2r_bench.datasets.h264 import join_videos
+from h2r_bench.datasets.lerobot_format import (
     ARRAYS,
     EPISODES_PER_SHARD,
     FACTS,
@@ -34,7 +35,6 @@ from h2r_bench.datasets.layout import (
     write_parquet,
     write_tasks,
 )
-from h2r_bench.datasets.video import join_videos
 
 MOMENTS = ("min", "max", "mean", "std", "count")
 

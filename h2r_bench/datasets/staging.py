@@ -22,8 +22,16 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
-from h2r_bench.datasets.layout import ARRAYS, FACTS, MAX_OBJECTS, DatasetError, DatasetMeta, plain, write_json
-from h2r_bench.datasets.video import write_video
+from h2r_bench.datasets.h264 import write_video
+from h2r_bench.datasets.lerobot_format import (
+    ARRAYS,
+    FACTS,
+    MAX_OBJECTS,
+    DatasetError,
+    DatasetMeta,
+    plain,
+    write_json,
+)
 from h2r_bench.types import Episode, Float32Array
 
 _FOLDER = re.compile(r"episode_(\d{6})")

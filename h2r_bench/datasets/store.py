@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from h2r_bench.datasets import shards, staging
-from h2r_bench.datasets.layout import (
+from h2r_bench.datasets.h264 import read_video
+from h2r_bench.datasets.lerobot_format import (
     ARRAYS,
     FACTS,
     INFO_FILE,
@@ -25,7 +26,6 @@ from h2r_bench.datasets.layout import (
     shard_path,
     write_json,
 )
-from h2r_bench.datasets.video import read_video
 from h2r_bench.types import Episode, UInt8Array
 
 _JSON_FACTS = ("scene", "failures")

@@ -10,7 +10,20 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike
 
-from h2r_bench.envs.arguments import (
+from h2r_bench.envs.demonstration.controls import CONTROLS, with_other_goal, wrong_task
+from h2r_bench.envs.demonstration.paired_scenes import TRAINING_STREAM, ScenePair, draw_pair
+from h2r_bench.envs.demonstration.render_trajectory import RenderTrajectory, film
+from h2r_bench.envs.demonstration.script import BRISK, ScriptPlayer, Style, set_clock
+from h2r_bench.envs.hand import HandModel
+from h2r_bench.envs.memory import release_freed
+from h2r_bench.envs.rendering.viewer import Window
+from h2r_bench.envs.rendering.views import Cameras
+from h2r_bench.envs.robot.control import InverseKinematics
+from h2r_bench.envs.scene.compiled import CompiledScene
+from h2r_bench.envs.simulation import PhysicsError, Simulation, Snapshot
+from h2r_bench.envs.tasks import TASKS, Cue
+from h2r_bench.envs.tasks.base import Goal, Judgement
+from h2r_bench.envs.validation import (
     MAX_PROPS,
     RENDER_MODES,
     ObservationPreset,
@@ -20,20 +33,7 @@ from h2r_bench.envs.arguments import (
     checked_options,
     state_preset_space,
 )
-from h2r_bench.envs.control import InverseKinematics
-from h2r_bench.envs.demo_controls import CONTROLS, with_other_goal, wrong_task
-from h2r_bench.envs.demonstrator import from_action, to_action
-from h2r_bench.envs.film import Film, film
-from h2r_bench.envs.hand import HandPuppet
-from h2r_bench.envs.memory import release_freed
-from h2r_bench.envs.pairing import TRAINING_STREAM, Pair, draw_pair
-from h2r_bench.envs.scene import Stage
-from h2r_bench.envs.script import BRISK, ScriptPlayer, Style, set_clock
-from h2r_bench.envs.simulation import PhysicsError, Simulation, Snapshot
-from h2r_bench.envs.tasks import TASKS, Cue
-from h2r_bench.envs.tasks.base import Goal, Judgement
-from h2r_bench.envs.views import Views
-from h2r_bench.envs.window import Window
+from h2r_bench.motion import from_action, to_action
 from h2r_bench.types import (
     CLIP_LENGTH,
     CONTROL_HZ,
@@ -107,7 +107,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             render_mode: None, "rgb_array", or "human", which opens MuJoCo's viewer.
             limits: motion limits of the tool instead of the task's own.
             fine: render with shadows and smooth edges, at a third of the speed.
-            demo: show the scene's own demonstration, or a control, see `h2r_bench.envs.demo_controls`.
+            demo: show the scene's own demonstration, or a control, see
+                `h2r_bench.envs.demonstration.controls`.
 
         Raises:
             UnknownNameError: there is no such task or control.
@@ -132,8 +133,8 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             view = spaces.Box(0, 255, (image_size[1], image_size[0], 3), np.uint8)
             self.observation_space = spaces.Dict({**self.observation_space.spaces, "wrist_image": view})
         self._solver = InverseKinematics()
-        self._stage: Stage | None = None
-        self._views: Views | None = None
+        self._stage: CompiledScene | None = None
+        self._views: Cameras | None = None
         self._elsewhere: dict[str, TabletopEnv] = {}
         self._image: UInt8Array | None = None
         self._begun = False
@@ -216,7 +217,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             return None
         return self._robot_image().copy()
 
-    def look(self) -> UInt8Array:
+    def distribution(self) -> UInt8Array:
         """The robot view of this very moment, shape (H, W, 3), also in the middle of a control step."""
         return self._camera_views().robot(self.simulation)
 
@@ -262,13 +263,13 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
 
     # --- inside ------------------------------------------------------------------------------------------
 
-    def _stage_for(self, kinds: tuple[str, ...]) -> Stage:
+    def _stage_for(self, kinds: tuple[str, ...]) -> CompiledScene:
         """The stage in use when it fits, else a new one."""
         if self._stage is None or self._stage.kinds != kinds:
             self._close_views()
             self._stage = None
             release_freed()
-            self._stage = Stage(kinds)
+            self._stage = CompiledScene(kinds)
         return self._stage
 
     def _close_views(self) -> None:
@@ -277,9 +278,9 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             self._views.close()
             self._views = None
 
-    def _camera_views(self) -> Views:
+    def _camera_views(self) -> Cameras:
         if self._views is None:
-            self._views = Views(self.pair.stage, self.image_size, fine=self._fine)
+            self._views = Cameras(self.pair.stage, self.image_size, fine=self._fine)
         return self._views
 
     def _show(self, rng: np.random.Generator) -> int:
@@ -314,7 +315,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         played = film(pair.human_simulation, pair.rollout)
         frames = np.zeros((len(pair.rollout), 0, 0, 3), np.uint8)
         if self.obs_preset == "image":
-            puppet = HandPuppet(pair.stage.model, pair.hand)
+            puppet = HandModel(pair.stage.model, pair.hand)
             frames = self._camera_views().human_video(pair.human_simulation, played, puppet, pair.camera)
         truth = ground_truth(pair, played)
         return Demonstration(frames, CONTROL_HZ, self.instruction, truth, self.source.domain)
@@ -362,7 +363,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
         return self.task.judge(self.trace, self.pair.robot_scene, goal)
 
 
-def ground_truth(pair: Pair, played: Film) -> GroundTruth:
+def ground_truth(pair: ScenePair, played: RenderTrajectory) -> GroundTruth:
     """What the simulator knows of the demonstration of `pair`, `played` in the human's scene."""
     return GroundTruth(
         tool_pose=played.tool_pose,

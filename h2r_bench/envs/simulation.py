@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import mujoco
 import numpy as np
 
-from h2r_bench.envs.control import GripperLatch, InverseKinematics, ToolPose, limit_target
-from h2r_bench.envs.ink import TOUCH_HEIGHT, on_sheet
-from h2r_bench.envs.props import PEN_TIP
-from h2r_bench.envs.robot import FINGER_TRAVEL, HOME, MAX_JOINT_SPEED
-from h2r_bench.envs.scene import SceneSpec, Stage
-from h2r_bench.rotations import matrix_to_6d, matrix_to_rotvec
+from h2r_bench.envs.robot.control import InverseKinematics, limit_target
+from h2r_bench.envs.robot.model import FINGER_TRAVEL, HOME, MAX_JOINT_SPEED
+from h2r_bench.envs.scene.compiled import CompiledScene, SceneSpec
+from h2r_bench.envs.scene.props import PEN_TIP
+from h2r_bench.envs.writing.ink import TOUCH_HEIGHT, on_sheet
+from h2r_bench.geometry import matrix_to_6d, matrix_to_rotvec
+from h2r_bench.motion import GripperLatch, ToolPose
 from h2r_bench.types import CONTROL_HZ, DEFAULT_LIMITS, STATE_DIM, Float32Array, FloatArray, MotionLimits
 
 FINGER_SPEED = 0.1
@@ -73,7 +74,7 @@ class Simulation:
     """One robot, one scene, one clock. Takes the absolute actions of the seam."""
 
     def __init__(
-        self, stage: Stage, solver: InverseKinematics, limits: MotionLimits = DEFAULT_LIMITS
+        self, stage: CompiledScene, solver: InverseKinematics, limits: MotionLimits = DEFAULT_LIMITS
     ) -> None:
         self.stage = stage
         self.limits = limits
@@ -248,11 +249,6 @@ class Simulation:
         body = self.stage.bodies[self._spec.paper]
         local = (tips - self.data.xpos[body]) @ self.data.xmat[body].reshape(3, 3)
         return local[(local[:, 2] < TOUCH_HEIGHT) & on_sheet(local[:, :2]), :2]
-
-    @property
-    def gripper_command(self) -> float:
-        """What the gripper last was told: 0 closed, 1 open."""
-        return 1.0 if self._latch.open else 0.0
 
     def opening(self) -> float:
         """Measured opening of the gripper, 0 closed .. 1 open."""

@@ -113,11 +113,11 @@ def registered() -> Registry[AgentSpec]:
             "h2r's decoder on ResNet18 features of the human video",
         ),
         "diffusion_policy": (
-            "h2r_bench.policies.rivals.diffusion_policy:DiffusionPolicyAgent",
+            "h2r_bench.policies.baselines.diffusion_policy.agent:DiffusionPolicyAgent",
             "Diffusion Policy: robot image, state and the task in words; no video",
         ),
         "xskill": (
-            "h2r_bench.policies.rivals.xskill_agent:XSkillAgent",
+            "h2r_bench.policies.baselines.xskill.agent:XSkillAgent",
             "XSkill: skills that human and robot share, from videos that are not paired",
         ),
         "vpp": (
@@ -126,7 +126,7 @@ def registered() -> Registry[AgentSpec]:
         ),
         "blind": ("h2r_bench.policies.h2r.agent:BlindAgent", "h2r's decoder without any video"),
         "hand_tracker": (
-            "h2r_bench.policies.hand_tracker:HandTrackerAgent",
+            "h2r_bench.policies.baselines.hand_tracker.agent:HandTrackerAgent",
             "reads the hand's pose from each frame and goes there, open loop",
         ),
         "expert": ("h2r_bench.policies.expert:ExpertAgent", "scripted, privileged: the ceiling"),
@@ -136,7 +136,7 @@ def registered() -> Registry[AgentSpec]:
     for name, (target, summary) in ours.items():
         agents.add(name, AgentSpec(target, summary, privileged=name in PRIVILEGED))
     agents.add(
-        "remote", AgentSpec("h2r_bench.policies.remote:RemoteAgent", "a policy server, by openpi's protocol")
+        "remote", AgentSpec("h2r_bench.remote.client:RemoteAgent", "a policy server, by openpi's protocol")
     )
     for point in importlib.metadata.entry_points(group=ENTRY_POINT_GROUP):
         if point.name not in agents.names():

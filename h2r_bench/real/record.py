@@ -21,14 +21,14 @@ from h2r_bench.ranges import Count, Index, NotNegative, Port
 from h2r_bench.real.cameras import CameraConfig, View, make_camera
 from h2r_bench.real.cameras.base import Camera
 from h2r_bench.real.cameras.catalog import load_view
-from h2r_bench.real.cards import SceneCard, draw_cards
-from h2r_bench.real.demos import demo_path
 from h2r_bench.real.errors import BridgeError, SetupError
-from h2r_bench.real.page import LivePage
-from h2r_bench.real.person import LiveCard
-from h2r_bench.real.picture import card_picture
-from h2r_bench.real.recorder import Recorder
-from h2r_bench.real.terminal import Terminal
+from h2r_bench.real.operator.demo_recorder import Recorder
+from h2r_bench.real.operator.human import LiveCard
+from h2r_bench.real.operator.live_page import LivePage
+from h2r_bench.real.operator.terminal import Terminal
+from h2r_bench.real.scene_cards.card_drawing import card_picture
+from h2r_bench.real.scene_cards.cards import SceneCard, draw_cards
+from h2r_bench.real.session.demos import demo_path
 
 BAD_INPUT, NOT_FINISHED, INTERRUPTED = 2, 3, 130
 

@@ -16,10 +16,10 @@ from PIL import Image
 
 from h2r_bench.cli import parse
 from h2r_bench.ranges import Count, Index, NotNegative
-from h2r_bench.real.cards import draw_cards
-from h2r_bench.real.demos import STORED_SIZE
-from h2r_bench.real.picture import card_picture, guides
-from h2r_bench.real.terminal import Terminal
+from h2r_bench.real.operator.terminal import Terminal
+from h2r_bench.real.scene_cards.card_drawing import card_picture, guides
+from h2r_bench.real.scene_cards.cards import draw_cards
+from h2r_bench.real.session.demos import STORED_SIZE
 
 BAD_INPUT = 2
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from h2r_bench.reporting.board import HEADLINE, MATCHED, Board, Run, Setting
-from h2r_bench.reporting.comparisons import boschloo_p, holm, pair
+from h2r_bench.reporting.leaderboard import HEADLINE, MATCHED, Leaderboard, Run, Setting
+from h2r_bench.reporting.significance import boschloo_p, holm, pair
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def unchanged(setting: Setting) -> Setting:
     return replace(setting, cue=HEADLINE.cue)
 
 
-def changes(board: Board, runs: Sequence[Run], label: Callable[[Run], str]) -> list[Change]:
+def changes(board: Leaderboard, runs: Sequence[Run], label: Callable[[Run], str]) -> list[Change]:
     """Every run that is not of the protocol, with what its one change did."""
     rows = [
         Change(label(run), run, *_compare(run, board.run(run.task, run.entry, unchanged(run.setting))))

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from matplotlib.ticker import MaxNLocator
 
-from h2r_bench.figures import INK, Margins, svg
+from h2r_bench.inline_svg import INK, Margins, svg
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from matplotlib.axes import Axes
 
-    from h2r_bench.reporting.board import Run
+    from h2r_bench.reporting.leaderboard import Run
 
 WON, LOST = "#3fa37c", "#d65a5a"
 RATE = "#3b82c4"

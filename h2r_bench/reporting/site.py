@@ -12,16 +12,17 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from h2r_bench.evaluation.film import views_of
+from h2r_bench.evaluation.log import video_path
+from h2r_bench.evaluation.trial import TrialRecord
 from h2r_bench.reporting import charts
-from h2r_bench.reporting.board import HEADLINE, Board, Entry, Run, task_title
 from h2r_bench.reporting.changes import Change, changes
 from h2r_bench.reporting.charts import Chart, Estimate
-from h2r_bench.reporting.paper import TRIALS
-from h2r_bench.reporting.plain import SIGNS, bounds, needed_in_words, percent
-from h2r_bench.reporting.records import Notice
+from h2r_bench.reporting.leaderboard import HEADLINE, Leaderboard, LeaderboardEntry, Run, task_title
+from h2r_bench.reporting.paper_results import TRIALS
+from h2r_bench.reporting.record_loading import Notice
 from h2r_bench.reporting.tables import Table, tables
-from h2r_bench.trials import TrialRecord, video_path
-from h2r_bench.video import views_of
+from h2r_bench.reporting.text_tables import SIGNS, bounds, needed_in_words, percent
 
 MANIFEST = ".h2r_bench_site.json"
 """Names the files of a site, so that the next one can take away what it no longer has."""
@@ -57,7 +58,7 @@ class Size:
 class Site:
     """One site being made: the board, its films, and the files so far."""
 
-    def __init__(self, board: Board, results: Path) -> None:
+    def __init__(self, board: Leaderboard, results: Path) -> None:
         self.board = board
         self.results = results
         self.notices: list[Notice] = list(board.notices)
@@ -162,7 +163,7 @@ class Site:
             videos=self._highlights(runs, label),
         )
 
-    def _add_trials(self, task: str, entry: Entry, runs: list[Run]) -> None:
+    def _add_trials(self, task: str, entry: LeaderboardEntry, runs: list[Run]) -> None:
         """A page about every trial of an agent on a task."""
         rows = [
             (record, str(run.setting), self.films.get(record.key())) for run in runs for record in run.records
@@ -217,7 +218,7 @@ class Site:
         return videos
 
 
-def write_site(board: Board, results: Path, folder: Path) -> tuple[Size, tuple[Notice, ...]]:
+def write_site(board: Leaderboard, results: Path, folder: Path) -> tuple[Size, tuple[Notice, ...]]:
     """Make the site of `board` in `folder`, with the videos below `results`.
 
     Returns:
@@ -288,7 +289,7 @@ def _setting_charts(rows: list[Change]) -> list[Chart]:
     ]
 
 
-def _about(entry: Entry) -> str:
+def _about(entry: LeaderboardEntry) -> str:
     weights = "no weights" if entry.weights == "none" else f"weights {entry.weights}"
     return f"{entry.summary or entry.title}; {weights}."
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from h2r_bench.reporting.board import Board, Entry, Outcomes
-from h2r_bench.reporting.comparisons import ALPHA, holm, pair
-from h2r_bench.reporting.paper import AVERAGES, HALVES, LABELS, RATES, TRIALS, Half
+from h2r_bench.reporting.leaderboard import Leaderboard, LeaderboardEntry, Outcomes
+from h2r_bench.reporting.paper_results import AVERAGES, HALVES, LABELS, RATES, TRIALS, Half
+from h2r_bench.reporting.significance import ALPHA, holm, pair
 from h2r_bench.statistics import wilson_interval
 
 MORE_TRIALS = 100
@@ -61,11 +61,11 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Row:
+class TableRow:
     """One agent in a table."""
 
     label: str
-    entry: Entry | None
+    entry: LeaderboardEntry | None
     """None for agents that only the paper measured."""
     cells: Mapping[str, Cell]
     """By column."""
@@ -83,7 +83,7 @@ class Table:
     half: Half
     trials: int
     """Trials a cell, from the first on."""
-    rows: tuple[Row, ...]
+    rows: tuple[TableRow, ...]
 
     @property
     def columns(self) -> dict[str, str]:
@@ -96,14 +96,14 @@ class Table:
         return any(row.entry is not None for row in self.rows)
 
 
-def tables(board: Board) -> list[Table]:
+def tables(board: Leaderboard) -> list[Table]:
     """Both halves of Table 1 by the paper's protocol, then again with more trials where there are any."""
     first = [table(board, half, TRIALS) for half in HALVES]
     more = [table(board, half, MORE_TRIALS, with_paper=False) for half in HALVES]
     return [*first, *(each for each in more if each.measured)]
 
 
-def table(board: Board, half: Half, trials: int, *, with_paper: bool = True) -> Table:
+def table(board: Leaderboard, half: Half, trials: int, *, with_paper: bool = True) -> Table:
     """One half of Table 1 over trials 0 .. `trials` - 1.
 
     Without `with_paper` it has no figures of the paper's, and only those agents with a complete cell.
@@ -118,14 +118,16 @@ def table(board: Board, half: Half, trials: int, *, with_paper: bool = True) -> 
     return Table(half, trials, _marked(rows))
 
 
-def _measured_row(board: Board, entry: Entry, half: Half, trials: int, with_paper: bool) -> Row:
+def _measured_row(
+    board: Leaderboard, entry: LeaderboardEntry, half: Half, trials: int, with_paper: bool
+) -> TableRow:
     cells = {}
     for task in half.columns:
         run = board.run(task, entry)
         outcomes = {key: won for key, won in run.outcomes.items() if key[2] < trials} if run else {}
         cells[task] = Cell(outcomes, trials, RATES.get((entry.policy, task)) if with_paper else None)
     paper = AVERAGES.get(entry.policy) if with_paper and half.average else None
-    return Row(entry.name, entry, {**cells, AVERAGE: _average(cells, trials, paper)})
+    return TableRow(entry.name, entry, {**cells, AVERAGE: _average(cells, trials, paper)})
 
 
 def _average(cells: Mapping[str, Cell], trials: int, paper: int | None) -> Cell:
@@ -136,25 +138,25 @@ def _average(cells: Mapping[str, Cell], trials: int, paper: int | None) -> Cell:
     return Cell({key: won for cell in cells.values() for key, won in cell.outcomes.items()}, wanted, paper)
 
 
-def _paper_rows(half: Half, measured: set[str]) -> list[Row]:
+def _paper_rows(half: Half, measured: set[str]) -> list[TableRow]:
     """Agents that the paper has and we have not."""
     rows = []
     for policy in LABELS:
         cells = {task: Cell(paper=RATES.get((policy, task))) for task in half.columns}
         if policy not in measured and any(cell.paper is not None for cell in cells.values()):
             average = Cell(paper=AVERAGES[policy] if half.average else None)
-            rows.append(Row(policy, None, {**cells, AVERAGE: average}))
+            rows.append(TableRow(policy, None, {**cells, AVERAGE: average}))
     return rows
 
 
-def _rank(row: Row) -> tuple[int, float, str]:
+def _rank(row: TableRow) -> tuple[int, float, str]:
     """Competitors by their average, then privileged agents, then those that only the paper measured."""
     rates = [cell.rate for cell in row.cells.values() if cell.trials]
     group = 0 if row.competes else 1 if row.entry else 2
     return group, -sum(rates) / max(1, len(rates)), row.label if row.entry else ""
 
 
-def _marked(rows: list[Row]) -> tuple[Row, ...]:
+def _marked(rows: list[TableRow]) -> tuple[TableRow, ...]:
     """The rows with every competing cell compared to the best of its column."""
     marks: dict[tuple[int, str], tuple[Mark, float | None]] = {}
     for column in rows[0].cells if rows else ():
@@ -177,7 +179,9 @@ def _marked(rows: list[Row]) -> tuple[Row, ...]:
     return tuple(_with_marks(place, row, marks) for place, row in enumerate(rows))
 
 
-def _with_marks(place: int, row: Row, marks: Mapping[tuple[int, str], tuple[Mark, float | None]]) -> Row:
+def _with_marks(
+    place: int, row: TableRow, marks: Mapping[tuple[int, str], tuple[Mark, float | None]]
+) -> TableRow:
     cells = {}
     for column, cell in row.cells.items():
         mark, p_value = marks.get((place, column), ("", None))

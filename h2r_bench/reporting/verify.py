@@ -8,18 +8,19 @@ import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from h2r_bench import run
-from h2r_bench.chunks import delayed
 from h2r_bench.envs import WORLD_VERSION
+from h2r_bench.evaluation import runner
+from h2r_bench.evaluation.film import TrialVideo, imagination_of
+from h2r_bench.evaluation.latency import delayed
+from h2r_bench.evaluation.log import video_path
+from h2r_bench.evaluation.trial import TrialRecord, run_trial, weights_of
 from h2r_bench.policies.catalog import AgentSpec, find_agent
 from h2r_bench.registry import UnknownNameError
-from h2r_bench.trials import TrialRecord, run_trial, video_path, weights_of
-from h2r_bench.video import TrialVideo, imagination_of
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from h2r_bench.reporting.board import Board
+    from h2r_bench.reporting.leaderboard import Leaderboard
     from h2r_bench.types import Agent
 
 TOLERANCE = 0.005
@@ -33,7 +34,7 @@ Outcome = Literal["exact", "same", "different", "skipped"]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Verification:
     """What became of a record."""
 
     record: TrialRecord
@@ -61,7 +62,7 @@ class Verdict:
         return f"{record.task}  {record.policy}  trial {record.trial} ({setting}): {self.detail}"
 
 
-def sample(board: Board, count: int, seed: int, policy: str | None = None) -> list[TrialRecord]:
+def sample(board: Leaderboard, count: int, seed: int, policy: str | None = None) -> list[TrialRecord]:
     """`count` records drawn at random, or all if they are fewer. Raises UnknownNameError for a policy."""
     policies = sorted({entry.policy for entry in board.entries})
     if policy is not None and policy not in policies:
@@ -74,7 +75,7 @@ class Verifier:
     """Runs records again; agents are loaded once, and one environment is open at a time."""
 
     def __init__(
-        self, weights: Path | None = None, films: Path | None = None, make: run.EnvMaker = run.make_env
+        self, weights: Path | None = None, films: Path | None = None, make: runner.EnvMaker = runner.make_env
     ) -> None:
         """Make one that has run nothing yet.
 
@@ -88,23 +89,23 @@ class Verifier:
         self._make = make
         self._agents: dict[tuple[str, str], Agent] = {}
         self._env: Any = None
-        self._config: run.RunConfig | None = None
+        self._config: runner.RunConfig | None = None
 
-    def verify(self, record: TrialRecord) -> Verdict:
+    def verify(self, record: TrialRecord) -> Verification:
         """Run the trial of `record` again."""
         try:
             self._check(record)
             agent = self._agent(record)
             env = self._open(record, agent)
         except (ValueError, OSError, ImportError) as error:
-            return Verdict(record, "skipped", f"cannot be run here: {run.one_line(error)}")
+            return Verification(record, "skipped", f"cannot be run here: {runner.one_line(error)}")
         film = TrialVideo(imagination_of(agent)) if self.films is not None else None
-        condition = run.condition_of(self._config_of(record), agent)
+        condition = runner.condition_of(self._config_of(record), agent)
         again = run_trial(env, agent, condition, record.trial, watch=None if film is None else film.add)
         outcome, detail = judge(record, again)
         if film is not None and self.films is not None and outcome in ("exact", "same"):
             film.save(video_path(self.films, record, record.trial))
-        return Verdict(record, outcome, detail)
+        return Verification(record, outcome, detail)
 
     def close(self) -> None:
         """Close the environment."""
@@ -123,7 +124,7 @@ class Verifier:
             )
         if record.world != WORLD_VERSION:
             raise ValueError(f"it is of world {record.world}, this is world {WORLD_VERSION}")
-        demos = typing.get_args(typing.get_type_hints(run.RunConfig)["demo"])
+        demos = typing.get_args(typing.get_type_hints(runner.RunConfig)["demo"])
         if record.demo not in demos:
             raise ValueError(f"no {record.demo!r} demonstrations here, only {', '.join(demos)}")
 
@@ -136,7 +137,7 @@ class Verifier:
             spec = agent_of(policy)
             for weights in (None, self.weights) if self.weights else (None,):
                 try:
-                    agent = delayed(spec.load(weights), latency // run.STEP_MS)
+                    agent = delayed(spec.load(weights), latency // runner.STEP_MS)
                 except FileNotFoundError:
                     if weights is self.weights:
                         raise
@@ -151,9 +152,9 @@ class Verifier:
                 )
         return self._agents[key]
 
-    def _config_of(self, record: TrialRecord) -> run.RunConfig:
+    def _config_of(self, record: TrialRecord) -> runner.RunConfig:
         policy, latency = split_latency(record.policy)
-        return run.RunConfig(
+        return runner.RunConfig(
             task=record.task,
             policy=policy,
             latency=latency,

@@ -44,7 +44,7 @@ def attach_hand(root: mjcf.RootElement, side: Side = "right") -> None:
     """Adds bodies `hand_*`, materials and the skins `hand_skin_*` and `hand_sleeve_*` to `root`.
 
     Both sides are added; `side` is the one the compiled model shows first (skin group 4, the other in group
-    5), `HandPuppet.apply_style` changes it at run time. Nothing added has mass, joints or collisions.
+    5), `HandModel.apply_style` changes it at run time. Nothing added has mass, joints or collisions.
     """
     origins, _ = bones_of_side(side)
     for bone, origin in zip(BONES, origins, strict=True):

@@ -13,9 +13,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from h2r_bench.envs.cache import building, cache_folder, store
 from h2r_bench.envs.hand import grasp, mesh, skeleton, surface
 from h2r_bench.envs.hand.mesh import SkinMesh, build_hand_mesh, build_sleeve_mesh
+from h2r_bench.envs.robot.mesh_cache import building, cache_folder, store
 
 if TYPE_CHECKING:
     from h2r_bench.types import FloatArray

@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
-from h2r_bench.envs.control import ToolPose
-from h2r_bench.envs.ink import Lines
-from h2r_bench.envs.scene import SceneSpec
-from h2r_bench.envs.script import Style, Waypoint
+from h2r_bench.envs.demonstration.script import Style, Waypoint
+from h2r_bench.envs.scene.compiled import SceneSpec
+from h2r_bench.envs.scene.splits import TRAIN, SceneDistribution
 from h2r_bench.envs.simulation import Snapshot
-from h2r_bench.envs.splits import TRAIN, Look
+from h2r_bench.envs.writing.ink import Lines
+from h2r_bench.motion import ToolPose
 from h2r_bench.registry import Registry
 from h2r_bench.types import CONTROL_HZ, DEFAULT_LIMITS, MotionLimits
 
@@ -101,8 +101,8 @@ class Task(ABC):
     has_other_goals: bool = False
     """Whether its scenes with the cue `video` hold more than one goal, see `other_goals`."""
 
-    def __init__(self, look: Look = TRAIN) -> None:
-        self.look = look
+    def __init__(self, distribution: SceneDistribution = TRAIN) -> None:
+        self.distribution = distribution
 
     limits: MotionLimits = DEFAULT_LIMITS
     """Motion limits of the tool in this task."""

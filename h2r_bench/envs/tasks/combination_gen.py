@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 from h2r_bench.envs.tasks.base import TASKS, Mixture
-from h2r_bench.envs.tasks.sequence import Recipe, SkillSequence, Step
+from h2r_bench.envs.tasks.sequence import SequenceRecipe, SkillSequence, Step
 
 NAME = "combination_gen"
 
 COMBINATIONS = (
-    Recipe(
+    SequenceRecipe(
         "pull_plate_place_cube",
         ("plate", "mat", "cube"),
         (Step("push", 0, 1), Step("place", 2, 0)),
         "Move the {0} onto the {1}, then put the {2} on it.",
         ("cube",),
     ),
-    Recipe(
+    SequenceRecipe(
         "push_cup_place_cube",
         ("cup", "mat", "cube"),
         (Step("push", 0, 1), Step("place", 2, 0)),
         "Move the {0} onto the {1}, then put the {2} in it.",
         ("cube",),
     ),
-    Recipe(
+    SequenceRecipe(
         "push_block_stack_cube",
         ("block", "mat", "cube"),
         (Step("push", 0, 1), Step("place", 2, 0)),
         "Push the {0} onto the {1}, then stack the {2} on it.",
         ("cube",),
     ),
-    Recipe(
+    SequenceRecipe(
         "fill_tray_push_tray",
         ("pen", "tray", "mat"),
         (Step("place", 0, 1), Step("push", 1, 2)),

@@ -6,7 +6,7 @@ part of the table held out of training. `background_gen`: table tops, walls, lig
 
 from __future__ import annotations
 
-from h2r_bench.envs.splits import NEW_APPEARANCE, NEW_BACKGROUND, NEW_POSITION
+from h2r_bench.envs.scene.splits import NEW_APPEARANCE, NEW_BACKGROUND, NEW_POSITION
 from h2r_bench.envs.tasks.base import TASKS, Mixture, Task
 from h2r_bench.envs.tasks.pick_place import PickPlace
 from h2r_bench.envs.tasks.push_pull import PushPull

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from h2r_bench.envs.splits import HELD_OUT_GRASP_KINDS
+from h2r_bench.envs.scene.splits import HELD_OUT_GRASP_KINDS
 from h2r_bench.envs.tasks.base import TASKS
 from h2r_bench.envs.tasks.pick_place import PickPlace
 

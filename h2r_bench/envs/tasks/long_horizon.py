@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 from h2r_bench.envs.tasks.base import TASKS
-from h2r_bench.envs.tasks.sequence import Recipe, SkillSequence, Step
+from h2r_bench.envs.tasks.sequence import SequenceRecipe, SkillSequence, Step
 
 LONG_HORIZON = (
-    Recipe(
+    SequenceRecipe(
         "tray_then_pen",
         ("tray", "mat", "pen"),
         (Step("push", 0, 1), Step("place", 2, 0)),
         "Pull the {0} onto the {1} and lay the {2} in it.",
         ("pen",),
     ),
-    Recipe(
+    SequenceRecipe(
         "two_cubes_one_tray",
         ("cube", "cube", "tray"),
         (Step("place", 0, 2, (-0.033, 0.0)), Step("place", 1, 2, (0.033, 0.0))),
         "Put the {0} and then the {1} in the {2}.",
         ("cup",),
     ),
-    Recipe(
+    SequenceRecipe(
         "cube_to_plate_pull",
         ("cube", "plate", "mat"),
         (Step("place", 0, 1), Step("push", 1, 2)),
         "Put the {0} on the {1}, then pull the plate onto the {2}.",
         ("cube",),
     ),
-    Recipe(
+    SequenceRecipe(
         "cube_to_plate_and_back",
         ("cube", "plate", "mat"),
         (Step("place", 0, 1), Step("place", 0, 2)),
         "Put the {0} on the {1}, then on the {2}.",
         ("cube",),
     ),
-    Recipe(
+    SequenceRecipe(
         "two_cubes_two_plates",
         ("cube", "cube", "plate", "plate"),
         (Step("place", 0, 2), Step("place", 1, 3)),
         "Put the {0} on the {2} and the {1} on the {3}.",
     ),
-    Recipe(
+    SequenceRecipe(
         "block_then_pen",
         ("block", "mat", "pen", "plate"),
         (Step("push", 0, 1), Step("place", 2, 3)),

@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from h2r_bench.envs import skills
-from h2r_bench.envs.layout import dress_scene, regions_for, sample_places
-from h2r_bench.envs.scene import SceneSpec
-from h2r_bench.envs.script import Waypoint
+from h2r_bench.envs.demonstration import skills
+from h2r_bench.envs.demonstration.script import Waypoint
+from h2r_bench.envs.scene.compiled import SceneSpec
+from h2r_bench.envs.scene.sampling import dress_scene, regions_for, sample_places
+from h2r_bench.envs.scene.splits import TRAIN_GRASP_KINDS
 from h2r_bench.envs.simulation import Snapshot
-from h2r_bench.envs.splits import TRAIN_GRASP_KINDS
 from h2r_bench.envs.tasks.base import (
     HOLD_STEPS,
     TASKS,
@@ -57,9 +57,11 @@ class PickPlace(Task):
         goals = [str(rng.choice(common)) for _ in range(pairs)]
         kinds = [*objects, *goals]
         goal = Goal(int(rng.integers(pairs)), pairs + int(rng.integers(pairs)))
-        places = sample_places(rng, kinds, regions_for(self.look, len(kinds), goal.subject, goal.target))
+        places = sample_places(
+            rng, kinds, regions_for(self.distribution, len(kinds), goal.subject, goal.target)
+        )
         yaws = rng.uniform(-np.pi, np.pi, len(kinds))
-        return dress_scene(rng, kinds, places, yaws, self.look), goal
+        return dress_scene(rng, kinds, places, yaws, self.distribution), goal
 
     def other_goals(self, scene: SceneSpec, goal: Goal) -> list[Goal]:
         """Every other object and goal."""

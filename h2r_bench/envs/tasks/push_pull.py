@@ -8,10 +8,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from h2r_bench.envs import skills
-from h2r_bench.envs.layout import dress_scene, regions_for, sample_places
-from h2r_bench.envs.scene import SceneSpec
-from h2r_bench.envs.script import Waypoint
+from h2r_bench.envs.demonstration import skills
+from h2r_bench.envs.demonstration.script import Waypoint
+from h2r_bench.envs.scene.compiled import SceneSpec
+from h2r_bench.envs.scene.sampling import dress_scene, regions_for, sample_places
 from h2r_bench.envs.simulation import Snapshot
 from h2r_bench.envs.tasks.base import (
     HOLD_STEPS,
@@ -50,13 +50,13 @@ class PushPull(Task):
         pairs = 1 if cue == "scene" else 2
         goal = Goal(int(rng.integers(pairs)), pairs + int(rng.integers(pairs)))
         kinds = [str(rng.choice(self.objects)) for _ in range(pairs)] + ["mat"] * pairs
-        regions = regions_for(self.look, len(kinds), goal.subject, goal.target)
+        regions = regions_for(self.distribution, len(kinds), goal.subject, goal.target)
         places = sample_places(rng, kinds, regions, lambda spots: _has_ways(spots, pairs))
         heading = np.subtract(places[goal.target], places[goal.subject])
         # A block is pushed on a face, so it roughly faces where it may go.
         facing = np.arctan2(heading[1], heading[0]) + rng.normal(0, 0.08, pairs)
         yaws = [*(facing + rng.integers(4, size=pairs) * np.pi / 2), *rng.uniform(-0.3, 0.3, pairs)]
-        return dress_scene(rng, kinds, places, yaws, self.look), goal
+        return dress_scene(rng, kinds, places, yaws, self.distribution), goal
 
     def other_goals(self, scene: SceneSpec, goal: Goal) -> list[Goal]:
         """Every other object and goal."""

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from h2r_bench.envs import skills
-from h2r_bench.envs.layout import dress_scene, regions_for, sample_places
-from h2r_bench.envs.scene import SceneSpec
-from h2r_bench.envs.script import Waypoint
+from h2r_bench.envs.demonstration import skills
+from h2r_bench.envs.demonstration.script import Waypoint
+from h2r_bench.envs.scene.compiled import SceneSpec
+from h2r_bench.envs.scene.sampling import dress_scene, regions_for, sample_places
 from h2r_bench.envs.simulation import Snapshot
 from h2r_bench.envs.tasks.base import (
     HOLD_STEPS,
@@ -23,7 +23,7 @@ from h2r_bench.envs.tasks.base import (
     released,
     still,
 )
-from h2r_bench.rotations import wrap_angle
+from h2r_bench.geometry import wrap_angle
 
 YAW_TOLERANCE = np.deg2rad(15)
 PLACE_TOLERANCE = 0.03
@@ -43,13 +43,13 @@ class Rotation(Task):
         """Draw objects, goals and where they rest."""
         pairs = 1 if cue == "scene" else 2
         which = int(rng.integers(pairs))
-        centres = sample_places(rng, ["dial"] * pairs, regions_for(self.look, pairs, which))
+        centres = sample_places(rng, ["dial"] * pairs, regions_for(self.distribution, pairs, which))
         marks = rng.uniform(-np.pi, np.pi, pairs)
         angles = rng.choice([-1.0, 1.0], pairs) * rng.uniform(LEAST_TURN, MOST_TURN, pairs)
         # Objects first, then their marks: the object stands in the middle of its dial.
         kinds = ["key"] * pairs + ["dial"] * pairs
         yaws = [*(marks - angles), *marks]
-        scene = dress_scene(rng, kinds, [*centres, *centres], yaws, self.look)
+        scene = dress_scene(rng, kinds, [*centres, *centres], yaws, self.distribution)
         return scene, Goal(which, pairs + which, float(angles[which]))
 
     def other_goals(self, scene: SceneSpec, goal: Goal) -> list[Goal]:

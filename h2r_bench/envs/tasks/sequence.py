@@ -10,13 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from h2r_bench.envs import skills
-from h2r_bench.envs.layout import dress_scene, regions_for, sample_places
-from h2r_bench.envs.props import KINDS
-from h2r_bench.envs.scene import SceneSpec
-from h2r_bench.envs.script import Waypoint
+from h2r_bench.envs.demonstration import skills
+from h2r_bench.envs.demonstration.script import Waypoint
+from h2r_bench.envs.scene.compiled import SceneSpec
+from h2r_bench.envs.scene.props import KINDS
+from h2r_bench.envs.scene.sampling import dress_scene, regions_for, sample_places
+from h2r_bench.envs.scene.splits import TRAIN, SceneDistribution
 from h2r_bench.envs.simulation import Snapshot
-from h2r_bench.envs.splits import TRAIN, Look
 from h2r_bench.envs.tasks.base import HOLD_STEPS, Cue, Goal, Milestone, Task, planar_distance, released, still
 from h2r_bench.envs.tasks.pick_place import rests_on
 from h2r_bench.envs.tasks.push_pull import TOLERANCE as PUSH_TOLERANCE
@@ -43,7 +43,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Recipe:
+class SequenceRecipe:
     """A sequence as data."""
 
     name: str
@@ -66,8 +66,10 @@ class Recipe:
 class SkillSequence(Task):
     """Success: every step done in order, and what no later step undoes still so at the end, released."""
 
-    def __init__(self, recipe: Recipe, look: Look = TRAIN, name: str | None = None) -> None:
-        super().__init__(look)
+    def __init__(
+        self, recipe: SequenceRecipe, distribution: SceneDistribution = TRAIN, name: str | None = None
+    ) -> None:
+        super().__init__(distribution)
         self.recipe = recipe
         self.name = name or recipe.name
 
@@ -75,7 +77,7 @@ class SkillSequence(Task):
         """Draw the recipe's props, and decoys where only the video says which is meant."""
         recipe = self.recipe
         kinds = [*recipe.slots, *(recipe.decoys if cue == "video" else ())]
-        regions = regions_for(self.look, len(kinds), *range(len(recipe.slots)))
+        regions = regions_for(self.distribution, len(kinds), *range(len(recipe.slots)))
         places = sample_places(rng, kinds, regions, self._has_ways)
         yaws = rng.uniform(-np.pi, np.pi, len(kinds))
         for step in recipe.steps:
@@ -84,7 +86,7 @@ class SkillSequence(Task):
                 facing = KINDS.get(recipe.slots[step.subject]).push_yaw
                 yaws[step.subject] = np.arctan2(way[1], way[0]) + facing + rng.normal(0, _SWAY)
         last = recipe.steps[-1]
-        return dress_scene(rng, kinds, places, yaws, self.look), Goal(last.subject, last.target)
+        return dress_scene(rng, kinds, places, yaws, self.distribution), Goal(last.subject, last.target)
 
     def _has_ways(self, places: list[tuple[float, float]]) -> bool:
         """Whether each push is of a fitting length, and free of all else along its way and at its end."""

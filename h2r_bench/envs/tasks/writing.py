@@ -15,22 +15,22 @@ from typing import ClassVar
 
 import numpy as np
 
-from h2r_bench.envs.comparison import InkRecord, ink_of
-from h2r_bench.envs.control import ToolPose
-from h2r_bench.envs.ink import Lines
-from h2r_bench.envs.layout import dress_scene
-from h2r_bench.envs.props import PEN_TIP
-from h2r_bench.envs.scene import SceneSpec
-from h2r_bench.envs.script import Style, Waypoint
+from h2r_bench.envs.demonstration.script import Style, Waypoint
+from h2r_bench.envs.scene.compiled import SceneSpec
+from h2r_bench.envs.scene.props import PEN_TIP
+from h2r_bench.envs.scene.sampling import dress_scene
+from h2r_bench.envs.scene.splits import TRAIN, SceneDistribution
 from h2r_bench.envs.simulation import Snapshot
-from h2r_bench.envs.splits import TRAIN, Look
-from h2r_bench.envs.strokes import (
+from h2r_bench.envs.tasks.base import TASKS, Cue, Goal, Milestone, Task
+from h2r_bench.envs.writing.ink import Lines
+from h2r_bench.envs.writing.ink_matching import InkRecord, ink_of
+from h2r_bench.envs.writing.strokes import (
     SHARE,
     characters,
     play_stroke,
     without_retracing,
 )
-from h2r_bench.envs.tasks.base import TASKS, Cue, Goal, Milestone, Task
+from h2r_bench.motion import ToolPose
 from h2r_bench.types import DEFAULT_LIMITS, FloatArray
 
 HEIGHT = 0.16
@@ -61,9 +61,9 @@ class Writing(Task):
     domain: ClassVar[str] = "writing"
     unreal: ClassVar[str] = "ink on paper is judged to the millimetre, which nobody can do by eye"
 
-    def __init__(self, name: str, look: Look = TRAIN, *, pen_up: bool = False) -> None:
+    def __init__(self, name: str, distribution: SceneDistribution = TRAIN, *, pen_up: bool = False) -> None:
         """The height of the tool is free with `pen_up`, else fixed; its orientation is always fixed."""
-        super().__init__(look)
+        super().__init__(distribution)
         self.name = name
         self.pen_up = pen_up
         highest = WRITING_HEIGHT + 2 * _LIFT if pen_up else WRITING_HEIGHT
@@ -85,7 +85,7 @@ class Writing(Task):
         place = tuple(float(v) for v in np.array(_CENTRE) + rng.uniform(-_CENTRE_SPREAD, _CENTRE_SPREAD, 2))
         yaws = [float(rng.uniform(-_YAW_SPREAD, _YAW_SPREAD)), 0.0]
         spots = [(place[0], place[1]), (place[0], place[1])]
-        scene = dress_scene(rng, ("paper", "marker"), spots, yaws, self.look)
+        scene = dress_scene(rng, ("paper", "marker"), spots, yaws, self.distribution)
         strokes = _strokes(lines)
         scene = replace(scene, held=_MARKER, guide=strokes if cue == "scene" else ())
         return scene, Goal(_MARKER, _PAPER, text=text, strokes=strokes)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from h2r_bench.policies.h2r.config import DecoderConfig, to_json
-from h2r_bench.policies.h2r.diffusion_policy import DiffusionPolicy
-from h2r_bench.policies.h2r.files import load_model, read_config, save_weights
-from h2r_bench.policies.h2r.normalizer import Normalizer
+from h2r_bench.policies.common.checkpoints import load_model, read_config, save_weights
+from h2r_bench.policies.common.config_json import to_json
+from h2r_bench.policies.common.normalizer import Normalizer
+from h2r_bench.policies.h2r.action_diffusion import ActionTransformer
+from h2r_bench.policies.h2r.config import DecoderConfig
 from h2r_bench.policies.h2r.video_former import VideoFormer
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class ActionDecoder(nn.Module):
         self.state_token = nn.Sequential(
             nn.Linear(config.state_dim, config.width), nn.SiLU(), nn.Linear(config.width, config.width)
         )
-        self.policy = DiffusionPolicy(config)
+        self.policy = ActionTransformer(config)
 
     def context(self, features: Tensor, state: Tensor) -> Tensor:
         """Features (B, F, C, h, w) and normalised states (B, 10) to the policy's context (B, n + 1, L)."""

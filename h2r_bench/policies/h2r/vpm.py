@@ -15,20 +15,22 @@ from diffusers.utils.torch_utils import randn_tensor
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from h2r_bench.policies.common.checkpoints import load_model, read_config, read_sizes, save_weights
+from h2r_bench.policies.common.config_json import to_json
+from h2r_bench.policies.common.diffusion import min_snr_weight, set_timesteps, target_of
+from h2r_bench.policies.common.images import to_uint8, to_unit
 from h2r_bench.policies.h2r.behavior_extractor import BehaviorExtractor, SceneComparison
-from h2r_bench.policies.h2r.config import FeatureConfig, VPMConfig, to_json
-from h2r_bench.policies.h2r.files import load_model, read_config, read_sizes, save_weights
+from h2r_bench.policies.h2r.config import FeatureConfig, VPMConfig
 from h2r_bench.policies.h2r.image_encoder import build_image_encoder
-from h2r_bench.policies.h2r.noise import min_snr_weight, set_timesteps, target_of
-from h2r_bench.policies.h2r.reference import Bank, ReferenceReader, ReferenceWriter, install
+from h2r_bench.policies.h2r.language_conditioning import WordTokens
+from h2r_bench.policies.h2r.reference_attention import Bank, ReferenceReader, ReferenceWriter, install
 from h2r_bench.policies.h2r.unets import build_spatial, build_spatial_temporal
-from h2r_bench.policies.h2r.vae import LatentCoder, to_uint8, to_unit
-from h2r_bench.policies.h2r.words import WordTokens
+from h2r_bench.policies.h2r.vae import LatentCoder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from h2r_bench.policies.h2r.config import LanguageConfig
+    from h2r_bench.policies.common.config import LanguageConfig
 
 Generators = torch.Generator | list[torch.Generator]
 """One generator, or one per clip of the batch."""
@@ -46,10 +48,11 @@ class VideoPredictionModel(nn.Module):
     """S-UNet, ST-UNet, behaviour extractor, image encoder and the frozen VAE.
 
     Without temporal layers (stage one) frames are predicted one by one; `with_temporal_layers` gives the
-    model of stage two. Clips are (B, F, H, W, 3) uint8, latents (B, F, c, h, w). What it follows, `guide`,
-    is the human's clip, or for a model that is told the task what `h2r_bench.policies.h2r.words.guide` makes
-    of the words, (B, F, width + 1) float32. With `VPMConfig.same_view` the human's clip is expected as the
-    robot's camera would show it (`h2r_bench.policies.h2r.same_view`).
+    model of stage two. Clips are (B, F, H, W, 3) uint8, latents (B, F, c, h, w). What it follows, the
+    `conditioning`, is the human's clip, or for a language-conditioned model what
+    `language_conditioning.conditioning` makes of the words, (B, F, width + 1) float32. With
+    `VPMConfig.same_view` the human's clip is expected as the robot's camera would show it
+    (`h2r_bench.policies.h2r.camera_alignment`).
     """
 
     def __init__(self, config: VPMConfig, *, temporal: bool = False) -> None:
@@ -157,22 +160,24 @@ class VideoPredictionModel(nn.Module):
         """Type of the weights. Images become tensors of it; features and losses are float32."""
         return next(self.st_unet.parameters()).dtype
 
-    def condition(self, guide: Tensor, robot: Tensor, reference: Tensor, *, drop: bool = False) -> Tensor:
+    def condition(
+        self, conditioning: Tensor, robot: Tensor, reference: Tensor, *, drop: bool = False
+    ) -> Tensor:
         """Prepare what the ST-UNet sees beside the noise; returns the tokens of cross-attention.
 
-        `guide`: see above. `robot`: (B, H, W, 3) uint8, the robot's reference frame, and `reference`:
+        `conditioning`: see above. `robot`: (B, H, W, 3) uint8, the robot's reference frame, and `reference`:
         (B, c, h, w), its latents. The S-UNet runs once per clip, at timestep 0. `drop` leaves the reference
         out (classifier-free training). The tokens are (B, 1, D) of the image, or (B F, 2, D) of the words.
         """
         self._bank.clear()
         self._reference = torch.zeros_like(reference) if drop else reference
         if self.config.language is None:
-            self._behavior = self._follow(guide, None if drop else robot)
+            self._behavior = self._follow(conditioning, None if drop else robot)
             tokens: Tensor = self.image_encoder(robot, reference)
             own = tokens
         else:
-            tokens = self.words(guide.flatten(0, 1).to(self.dtype))
-            own = self.words.of_reference(guide[:, 0].to(self.dtype))
+            tokens = self.words(conditioning.flatten(0, 1).to(self.dtype))
+            own = self.words.of_reference(conditioning[:, 0].to(self.dtype))
             self._behavior = None if drop or not self.config.guide_added else self.words.maps(tokens)
         if drop:
             return torch.zeros_like(tokens)
@@ -204,7 +209,7 @@ class VideoPredictionModel(nn.Module):
 
     def loss(
         self,
-        guide: Tensor,
+        conditioning: Tensor,
         robot: Tensor,
         reference: Tensor,
         target: Tensor,
@@ -218,14 +223,14 @@ class VideoPredictionModel(nn.Module):
     ) -> Tensor:
         """Equation 1 for `target` (B, F, c, h, w), the robot's future latents; v for epsilon by default.
 
-        `guide`, `robot`, `reference`: as for `condition`. A share `last_share` of the clips is at the last
-        timestep (pure noise), where features are read; a share `drop` of the calls goes unconditioned.
+        `conditioning`, `robot`, `reference`: as for `condition`. A share `last_share` of the clips is at the
+        last timestep (pure noise), where features are read; a share `drop` of the calls goes unconditioned.
         `motion_weight` counts cells that differ from the reference more, in proportion to the difference.
         `min_snr` is the gamma of min-SNR weighting, see `min_snr_weight`. `focus` (B, F, h, w) counts cells
         by so much more.
         """
         dropped = bool(torch.rand((), generator=generator) < drop)
-        token = self.condition(guide, robot, reference, drop=dropped)
+        token = self.condition(conditioning, robot, reference, drop=dropped)
         device = target.device
         shared = randn_tensor((*target.shape[:3], 1, 1), generator=generator, device=device)
         noise = randn_tensor(target.shape, generator=generator, device=device)
@@ -252,21 +257,22 @@ class VideoPredictionModel(nn.Module):
 
     @torch.no_grad()
     def features(
-        self, guide: Tensor, robot: Tensor, generator: Generators, read: FeatureConfig | None = None
+        self, conditioning: Tensor, robot: Tensor, generator: Generators, read: FeatureConfig | None = None
     ) -> Tensor:
         """The first up-sampling layer's output after one denoising step, by default from pure noise.
 
-        `guide`: as for `condition`; `robot`: (B, H, W, 3) uint8, the current robot image. `read` says where
-        the step begins, if not where the config does. Returns (B, F, C, h, w), see `VPMConfig.feature_shape`.
+        `conditioning`: as for `condition`; `robot`: (B, H, W, 3) uint8, the current robot image. `read` says
+        where the step begins, if not where the config does. Returns (B, F, C, h, w), see
+        `VPMConfig.feature_shape`.
         """
-        batch, frames = guide.shape[:2]
+        batch, frames = conditioning.shape[:2]
         read = read or self.config.features
         reference = self.vae.encode(to_unit(robot))
-        token = self.condition(guide, robot, reference)
-        timestep = self._first_timestep(read).expand(batch).to(guide.device)
-        noise = self._noise(guide, generator)
+        token = self.condition(conditioning, robot, reference)
+        timestep = self._first_timestep(read).expand(batch).to(conditioning.device)
+        noise = self._noise(conditioning, generator)
         if read.start == "human":
-            noise = self.scheduler.add_noise(self._human_latents(guide, reference), noise, timestep)
+            noise = self.scheduler.add_noise(self._human_latents(conditioning, reference), noise, timestep)
         hook = self.st_unet.up_blocks[0].register_forward_hook(_stop)  # type: ignore[index, union-attr]
         try:
             self.denoise(noise, timestep, token)
@@ -284,10 +290,10 @@ class VideoPredictionModel(nn.Module):
             raise ValueError(f"features are read at a timestep of 0 to {last}, got {timestep}")
         return torch.tensor([timestep])
 
-    def _noise(self, guide: Tensor, generator: Generators) -> Tensor:
-        """Unit Gaussian latents for the clips that follow `guide`."""
-        shape = (*guide.shape[:2], *self.config.latent_shape)
-        return randn_tensor(shape, generator=generator, device=guide.device).to(self.dtype)
+    def _noise(self, conditioning: Tensor, generator: Generators) -> Tensor:
+        """Unit Gaussian latents for the clips that follow `conditioning`."""
+        shape = (*conditioning.shape[:2], *self.config.latent_shape)
+        return randn_tensor(shape, generator=generator, device=conditioning.device).to(self.dtype)
 
     def _human_latents(self, human: Tensor, reference: Tensor) -> Tensor:
         """Latents (B, F, c, h, w) of the human's frames, as those of the robot's are generated."""
@@ -297,12 +303,12 @@ class VideoPredictionModel(nn.Module):
         return latents - reference[:, None] if self.config.residual else latents
 
     @torch.no_grad()
-    def generate(self, guide: Tensor, robot: Tensor, generator: Generators, steps: int = 30) -> Tensor:
+    def generate(self, conditioning: Tensor, robot: Tensor, generator: Generators, steps: int = 30) -> Tensor:
         """The predicted robot clip (B, F, H, W, 3) uint8 after `steps` DDIM steps, asked as `features` is."""
-        batch, frames = guide.shape[:2]
+        batch, frames = conditioning.shape[:2]
         reference = self.vae.encode(to_unit(robot))
-        token = self.condition(guide, robot, reference)
-        latents = self._noise(guide, generator)
+        token = self.condition(conditioning, robot, reference)
+        latents = self._noise(conditioning, generator)
         set_timesteps(self.scheduler, steps, latents.device)
         for timestep in self.scheduler.timesteps:
             output = self.denoise(latents, timestep.expand(batch), token)

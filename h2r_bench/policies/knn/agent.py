@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from h2r_bench.policies.chunking import ChunkingAgent, Due, Plan, Rows
+from h2r_bench.policies.common.checkpoints import WeightsDamagedError, domain_folders
+from h2r_bench.policies.common.chunking import ChunkingAgent, ChunkRequest, ChunkState, ObservationBatch
 from h2r_bench.policies.h2r.agent import OFFSET, H2RAgent
-from h2r_bench.policies.h2r.files import WeightsDamagedError, domain_folders
 from h2r_bench.policies.knn.retrieval import Retrieval, read_record
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class KNNAgent(ChunkingAgent):
         self.inner.domain = self.domain
         self.inner.reset(None, instruction, seed)
 
-    def remember(self, rows: Rows, plan: Plan) -> None:
+    def remember(self, rows: ObservationBatch, plan: ChunkState) -> None:
         """Choose whom to follow where an episode begins."""
         entries = plan.memory.setdefault(_ENTRY, np.zeros(len(plan.step), np.int64))
         offsets = plan.memory.setdefault(OFFSET, np.zeros((len(plan.step), 4), np.float32))
@@ -90,7 +90,7 @@ class KNNAgent(ChunkingAgent):
         for row, (entry, offset) in zip(begun, found, strict=True):
             entries[row], offsets[row] = entry, offset
 
-    def predict_chunks(self, due: Due) -> Float32Array:
+    def predict_chunks(self, due: ChunkRequest) -> Float32Array:
         """New chunks (B, chunk, 7), as the inner agent makes them of the retrieved videos."""
         self.inner.domain = self.domain
         frames = self.inner.heads[self.domain].encoder.frames

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from h2r_bench import extras
-from h2r_bench.envs.arena import project
-from h2r_bench.policies.h2r.blocks import PointReader
-from h2r_bench.policies.h2r.config import to_json
-from h2r_bench.policies.h2r.extra import require_transformers
-from h2r_bench.policies.h2r.files import load_model, read_config, save_weights
+from h2r_bench.envs.scene.arena import project
+from h2r_bench.extras import require_transformers
+from h2r_bench.policies.common.checkpoints import load_model, read_config, save_weights
+from h2r_bench.policies.common.config_json import to_json
+from h2r_bench.policies.common.images import to_unit
+from h2r_bench.policies.common.layers import KeypointRegressor
 from h2r_bench.policies.h2r.image_encoder import DEVIATION, MEAN
-from h2r_bench.policies.h2r.vae import to_unit
 from h2r_bench.ranges import Size
 
 with extras.explained():
@@ -40,7 +40,7 @@ _IMAGENET_COLOURS = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 NAME = "scene_reader"
 
 
-class FrameEncoder(Protocol):
+class SceneEncoder(Protocol):
     """What retrieval sees of an image."""
 
     def embed(self, images: UInt8Array) -> Float32Array:
@@ -58,7 +58,7 @@ class Towers:
 
 
 @dataclass(frozen=True)
-class SceneConfig:
+class SceneReaderConfig:
     """Sizes of the scene reader."""
 
     image_size: tuple[Size, Size] = (128, 128)
@@ -83,10 +83,10 @@ class SceneReader(nn.Module):
     come.
     """
 
-    def __init__(self, config: SceneConfig) -> None:
+    def __init__(self, config: SceneReaderConfig) -> None:
         super().__init__()
         self.config = config
-        self.reader = PointReader(config.width, config.points, PER_MOMENT * config.moments)
+        self.reader = KeypointRegressor(config.width, config.points, PER_MOMENT * config.moments)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Frames (N, H, W, 3) uint8 to paths (N, D)."""
@@ -109,12 +109,12 @@ class SceneReader(nn.Module):
     def load(cls, folder: Path) -> SceneReader:
         """The inverse of `save`, in float32."""
         sizes, weights = (folder / f"{NAME}.{ending}" for ending in ("json", "safetensors"))
-        config = read_config(SceneConfig, sizes)
+        config = read_config(SceneReaderConfig, sizes)
         return load_model(sizes, lambda: cls(config), lambda model: {weights: model})
 
 
 def path_vector(
-    state: Float32Array, command: Float32Array, config: SceneConfig, image_size: tuple[int, int]
+    state: Float32Array, command: Float32Array, config: SceneReaderConfig, image_size: tuple[int, int]
 ) -> Float32Array:
     """The path of the tool in a whole episode as one vector (5 moments,), moments evenly spaced.
 

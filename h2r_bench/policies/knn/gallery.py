@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from h2r_bench.datasets.video import join_videos, read_video, write_video
-from h2r_bench.policies.h2r.files import WeightsMissingError
+from h2r_bench.datasets.h264 import join_videos, read_video, write_video
+from h2r_bench.policies.common.checkpoints import WeightsMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -28,7 +28,7 @@ CRF = 28
 
 
 @dataclass(frozen=True)
-class Entry:
+class GalleryEntry:
     """One training episode."""
 
     task: str
@@ -43,7 +43,7 @@ class Entry:
 class Gallery:
     """N training episodes: where each lies in the space of images, and what the human did."""
 
-    def __init__(self, entries: tuple[Entry, ...], vectors: Float32Array, videos: Path) -> None:
+    def __init__(self, entries: tuple[GalleryEntry, ...], vectors: Float32Array, videos: Path) -> None:
         self.entries = entries
         self.vectors = vectors
         """Shape (N, D): embeddings of the first robot frames."""
@@ -81,7 +81,7 @@ class Gallery:
             raise WeightsMissingError(f"no gallery in {folder}: {FACTS} is missing")
         facts = json.loads((folder / FACTS).read_text())
         vectors = load_file(folder / VECTORS)["vectors"].astype(np.float32)
-        return cls(tuple(Entry(**entry) for entry in facts["entries"]), vectors, folder / VIDEOS)
+        return cls(tuple(GalleryEntry(**entry) for entry in facts["entries"]), vectors, folder / VIDEOS)
 
 
 def write_gallery(
@@ -95,12 +95,12 @@ def write_gallery(
     Returns the names of the files.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    entries: list[Entry] = []
+    entries: list[GalleryEntry] = []
     with tempfile.TemporaryDirectory(dir=folder) as staging:
         parts: list[Path] = []
         for task, number, human in episodes:
             start = entries[-1].start + entries[-1].length if entries else 0
-            entries.append(Entry(task, number, start, len(human)))
+            entries.append(GalleryEntry(task, number, start, len(human)))
             parts.append(Path(staging) / f"{len(parts):06d}.mp4")
             write_video(parts[-1], human, rate_hz, crf=CRF)
         join_videos(parts, folder / VIDEOS, rate_hz)

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from h2r_bench.policies.knn.alignment import path_offset
 from h2r_bench.policies.knn.frame_encoders import (
     ClipDinoFrames,
-    FrameEncoder,
+    SceneEncoder,
     SceneReader,
     Towers,
     places_of,
 )
 from h2r_bench.policies.knn.gallery import Gallery
+from h2r_bench.policies.knn.path_alignment import path_offset
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,7 +33,7 @@ class Retrieval:
     """Finds the training episode that is most like a scene."""
 
     gallery: Gallery
-    encoder: FrameEncoder
+    encoder: SceneEncoder
     votes: int
     """Nearest episodes that vote for the task."""
 

@@ -36,7 +36,7 @@ for _name, _target, _summary in (
     ("franka", "h2r_bench.real.arms.franka:FrankaArm", "Franka Panda or FR3, by libfranka"),
     ("xarm", "h2r_bench.real.arms.xarm:XArm", "UFACTORY xArm, by its SDK"),
     ("lerobot", "h2r_bench.real.arms.lerobot:LeRobotArm", "any LeRobot robot, by import path"),
-    ("twin", "h2r_bench.real.twin.arm:TwinArm", "the simulated bench behind Franka's own protocol"),
+    ("twin", "h2r_bench.real.twin.twin_arm:TwinArm", "the simulated bench behind Franka's own protocol"),
 ):
     ARMS.add(_name, ArmSpec(_target, _summary))
 

@@ -17,8 +17,9 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from h2r_bench.envs.control import InverseKinematics, ToolPose
-from h2r_bench.envs.robot import MAX_JOINT_SPEED
+from h2r_bench.envs.robot.control import InverseKinematics
+from h2r_bench.envs.robot.model import MAX_JOINT_SPEED
+from h2r_bench.motion import ToolPose
 from h2r_bench.ranges import Positive, Range
 from h2r_bench.real.arms.base import ArmError, ArmState, Clock, Commanded, MissingExtraError, MonotonicClock
 from h2r_bench.real.arms.franka_hand import FrankaHand

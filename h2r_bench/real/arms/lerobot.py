@@ -17,7 +17,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
-from h2r_bench.envs.control import InverseKinematics, ToolPose
+from h2r_bench.envs.robot.control import InverseKinematics
+from h2r_bench.motion import ToolPose
 from h2r_bench.ranges import Positive
 from h2r_bench.real.arms.base import ArmError, ArmState, Clock, Commanded, MissingExtraError, MonotonicClock
 from h2r_bench.real.arms.mount import Mount, from_driver_rotation, to_driver_rotation

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from h2r_bench.envs.control import ToolPose
-from h2r_bench.rotations import matrix_to_rotvec, rotvec_to_matrix
+from h2r_bench.geometry import matrix_to_rotvec, rotvec_to_matrix
+from h2r_bench.motion import ToolPose
 from h2r_bench.types import FloatArray
 
 GRIPPER_DOWN = np.diag([1.0, -1.0, -1.0])

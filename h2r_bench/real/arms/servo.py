@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from h2r_bench.envs.control import ToolPose
-from h2r_bench.rotations import matrix_to_rotvec, rotvec_to_matrix
+from h2r_bench.geometry import matrix_to_rotvec, rotvec_to_matrix
+from h2r_bench.motion import ToolPose
 
 
 class ServoLoop:

@@ -15,7 +15,7 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from h2r_bench.envs.control import ToolPose
+from h2r_bench.motion import ToolPose
 from h2r_bench.ranges import Positive, Range
 from h2r_bench.real.arms.base import ArmError, ArmState, Clock, Commanded, MissingExtraError, MonotonicClock
 from h2r_bench.real.arms.mount import Mount, from_driver_rotation, to_driver_rotation

@@ -9,7 +9,7 @@ from typing import Annotated
 
 from h2r_bench.ranges import Pixels, Range
 from h2r_bench.real.cameras.base import Camera
-from h2r_bench.real.cameras.latest import LatestFrame
+from h2r_bench.real.cameras.latest_frame import LatestFrame
 from h2r_bench.real.cameras.view import View
 from h2r_bench.registry import Registry
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from h2r_bench.envs import gl
 from h2r_bench.envs.env import TabletopEnv
+from h2r_bench.envs.rendering import gl
 from h2r_bench.envs.simulation import PhysicsError
 from h2r_bench.real.arms.franka import TICK_S
-from h2r_bench.real.twin.robot import TwinRobot
+from h2r_bench.real.twin.franka_protocol import TwinRobot
 from h2r_bench.types import CONTROL_HZ, FloatArray, UInt8Array
 
 TRACE_SECONDS = 20.0
@@ -20,7 +20,7 @@ TRACE_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class SceneConfig:
+class TwinScene:
     """Which trial to set up."""
 
     task: str = "pick_place"
@@ -37,7 +37,7 @@ class SceneConfig:
     """Whether the demonstration has pixels; drawing them is most of the time a reset takes."""
 
 
-class World:
+class TwinWorld:
     """One environment and one arm, advanced one tick of Franka's clock at a time."""
 
     def __init__(self, image_size: tuple[int, int], *, feedforward: bool = True) -> None:
@@ -53,7 +53,7 @@ class World:
         self._ticks = 0
         self._script: Any = None
         self._trace: deque[tuple[float, ...]] = deque(maxlen=round(TRACE_SECONDS / (2 * TICK_S)))
-        self.reset(SceneConfig(film=False))
+        self.reset(TwinScene(film=False))
 
     @property
     def env(self) -> TabletopEnv:
@@ -61,7 +61,7 @@ class World:
         assert self._env is not None
         return self._env
 
-    def reset(self, config: SceneConfig) -> dict[str, Any]:
+    def reset(self, config: TwinScene) -> dict[str, Any]:
         """Put another scene on the table. The arm stays where it is: it must be driven to its start.
 
         Returns the demonstration, the instruction, the start pose and how many control steps a trial has.
@@ -107,7 +107,7 @@ class World:
 
     def frame(self) -> UInt8Array:
         """What the camera sees now, shape (H, W, 3)."""
-        return self.env.look()
+        return self.env.distribution()
 
     def verdict(self) -> dict[str, Any]:
         """The simulator's judgement of the trial as it stands."""

@@ -1,0 +1,1 @@
+"""Scripted demonstrations: skills, scripts, paired scenes of hand and robot, recordings of both."""

@@ -1,0 +1,1 @@
+"""From a simulated state to pictures: OpenGL, cameras, textures that change."""

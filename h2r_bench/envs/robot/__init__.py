@@ -1,0 +1,1 @@
+"""The Franka arm: its model, its meshes, its kinematics."""

@@ -1,0 +1,1 @@
+"""What an action decoder may look at: video encoders, by name."""

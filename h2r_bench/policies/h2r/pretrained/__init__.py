@@ -1,0 +1,1 @@
+"""Weights of others: Stable Diffusion, AnimateDiff, CLIP."""

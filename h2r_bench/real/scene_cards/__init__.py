@@ -1,0 +1,1 @@
+"""Scene cards: what a person puts where."""

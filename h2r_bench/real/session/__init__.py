@@ -1,0 +1,1 @@
+"""A session of trials on an arm: plan, journal, control loop, results."""

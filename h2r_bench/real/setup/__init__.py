@@ -1,0 +1,1 @@
+"""Before the first trial: aim the camera, find out where the arm stands."""

@@ -1,0 +1,1 @@
+"""The subcommands of `python -m h2r_bench.train`."""

@@ -1,0 +1,1 @@
+"""What a trained part can do, measured before it acts."""

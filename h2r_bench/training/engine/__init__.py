@@ -1,0 +1,1 @@
+"""What every training shares: the loop, its optimiser, checkpoints, run metadata, logs."""

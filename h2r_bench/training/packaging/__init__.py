@@ -1,0 +1,1 @@
+"""From finished runs to the weights of an agent."""
