@@ -112,7 +112,7 @@ def _row(line: Line, adjusted: float | None) -> tuple[str, ...]:
         *(line.task, line.setting, f"{won_1}/{of_1}", f"{won_2}/{of_2}"),
         *((str(pairs.only_first), str(pairs.only_second)) if line.paired else ("unpaired", "")),
         *(f"{100 * difference:+.1f} points", _p(line.p_value), "" if adjusted is None else _p(adjusted)),
-        "" if adjusted is None else "different" if adjusted < ALPHA else "not told apart",
+        "" if adjusted is None else "different" if adjusted < ALPHA else "not significant",
     )
 
 

@@ -16,7 +16,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.proportion import samplesize_proportions_2indep_onetail
 
 ALPHA = 0.05
-"""Two rates are told apart when the (adjusted) p-value lies below this."""
+"""Two rates differ significantly when the (adjusted) p-value lies below this."""
 POWER = 0.8
 """Chance of telling two rates apart that `trials_needed` asks for."""
 
@@ -102,7 +102,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def trials_needed(rate_1: float, rate_2: float, power: float = POWER, alpha: float = ALPHA) -> int:
-    """How many trials each of two agents needs for their rates to be told apart.
+    """How many trials each of two agents needs for their rates to differ significantly.
 
     By the normal approximation (Fleiss, Levin and Paik, "Statistical Methods for Rates and Proportions",
     section 4.2, without continuity correction), two-sided, as if trials were not paired; the same seeds for

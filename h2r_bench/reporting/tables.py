@@ -1,4 +1,4 @@
-"""Table 1, ours beside the paper's: rates, intervals, and what can be told from the best."""
+"""Table 1, ours beside the paper's: rates, intervals, and what differs significantly from the best."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AVERAGE = "average"
 """Key of the column that pools all others."""
 
 Mark = Literal["", "best", "alike", "below"]
-"""Best of its column; not to be told from the best; told from it; or unmarked."""
+"""Best of its column; not significantly different from it; significantly different; or unmarked."""
 
 
 @dataclass(frozen=True)

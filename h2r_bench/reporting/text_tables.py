@@ -128,13 +128,13 @@ def _rate(run: Run | None) -> str:
 
 def _how_to_read() -> str:
     lines = [
-        "- ★ best agent of its column; ≈ not to be told from it; ▽ told from it: exact McNemar test on the "
-        "same trials, p-values adjusted by Holm's method over the table, "
-        f"level {ALPHA:g}. Unmarked cells lack trials or rivals.",
+        "- ★ best agent of its column; ≈ no significant difference from it; ▽ differs significantly: exact "
+        "McNemar test on the same trials, p-values adjusted by Holm's method over the table, "
+        f"level {ALPHA:g}. Unmarked cells lack trials or agents to compare with.",
         "- † privileged: it looks behind the curtain, is a ceiling, and does not compete.",
         "- The average pools all trials of its row, where every cell is complete.",
         "- The paper's figures are 20 trials a cell on another robot, so no test compares ours with them.",
-        f"- Trials that each of two agents needs to be told apart with {POWER:.0%} power: "
+        f"- Trials that each of two agents needs for a significant difference with {POWER:.0%} power: "
         f"{needed_in_words()}.",
     ]
     return "## How to read this\n\n" + "\n".join(lines)

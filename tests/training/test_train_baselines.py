@@ -1,4 +1,4 @@
-"""Training commands of the rivals, end to end on synthetic episodes."""
+"""Training commands of the baselines, end to end on synthetic episodes."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ class VPMConfig:
     """Whether what a model is told is also added to its maps, where others have what the human's frames add.
     Cross-attention alone leaves it unsure how far ahead a frame is."""
     same_view: bool = False
-    """Whether the human's clip comes moved onto the robot's view, see `same_view.py`."""
+    """Whether the human's clip comes moved onto the robot's view, see `camera_alignment.py`."""
     residual: bool = False
     """Whether latents are generated as their difference from the reference frame's. The paper generates the
     frames themselves; a short training from scratch with this on learnt to leave the arm where it was."""

@@ -1,4 +1,4 @@
-"""Training commands of the rivals: Diffusion Policy and XSkill. (`vpp` is trained by `vpp` and `decoder`.)"""
+"""Training commands of Diffusion Policy and XSkill. (`vpp` is trained by `vpp` and `decoder`.)"""
 
 from __future__ import annotations
 
