@@ -33,7 +33,7 @@ from h2r_bench.evaluation.runner import (
 from h2r_bench.evaluation.trial import Condition, TrialRecord
 from h2r_bench.policies.options import parse_command
 from h2r_bench.statistics import format_rate
-from h2r_bench.types import Agent
+from h2r_bench.types import Agent, AgentInfo
 
 INTERRUPTED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -91,7 +91,7 @@ def announce(
     config: RunConfig, agent: Agent, condition: Condition, done: dict[int, TrialRecord], console: Console
 ) -> None:
     """Say what is worth knowing before the first trial."""
-    trained_on = getattr(agent, "world", None)
+    trained_on = AgentInfo.of(agent).world
     if trained_on is not None and trained_on != condition.world:
         console.print(
             f"Note: these weights were trained on world version {trained_on}, this is version "

@@ -10,6 +10,7 @@ along y, and a rotation about z is a yaw of the gripper.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypedDict, runtime_checkable
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from h2r_bench.ranges import Positive, Range
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 FloatArray = NDArray[np.float64]
 Float32Array = NDArray[np.float32]
@@ -270,3 +271,49 @@ class ChunkAgent(Agent, Protocol):
 
     def plan(self, observation: Any, step: int) -> Float32Array:
         """The actions (n, 7) of the control steps `step`, `step + 1`, ... from the observation of `step`."""
+
+
+@dataclass(frozen=True)
+class AgentInfo:
+    """What an agent says of itself beyond its methods, with what holds for one that does not say it.
+
+    An agent says it by attributes of these names, or all at once by an attribute `agent_info`.
+    """
+
+    reads: tuple[str, ...] = tuple(Observation.__annotations__)
+    """Entries of the observation that it looks at."""
+    image_size: tuple[int, int] | None = None
+    """Width and height of the pictures it was made for [pixels]; None for any."""
+    needs_images: bool = True
+    """Whether it looks at pictures: where it does not, none are drawn."""
+    needs_truth: bool = False
+    """Whether it reads the simulator's knowledge of the hand."""
+    domains: tuple[str, ...] | None = None
+    """Training domains of tasks that its weights know; None for any."""
+    weights_hash: str | None = None
+    """What stands for its weights in records; None for an agent without."""
+    world: int | None = None
+    """World version of the data that its weights were trained on, if known."""
+    execute: int | None = None
+    """Control steps after which a new chunk is wanted; None: after half of the last one."""
+    imagine: Callable[[int], UInt8Array] | None = None
+    """See `ImaginingAgent`; None for an agent that pictures nothing."""
+
+    @classmethod
+    def of(cls, agent: Any) -> AgentInfo:
+        """What `agent` says of itself now."""
+        whole = getattr(agent, "agent_info", None)
+        if isinstance(whole, cls):
+            return whole
+        said = {entry.name: getattr(agent, entry.name, None) for entry in dataclasses.fields(cls)}
+        return cls(**{name: value for name, value in said.items() if value is not None})
+
+
+def options_of(agent_class: Any) -> Any:
+    """The dataclass of an agent's settings (`h2r_bench.policies.options`); None for a class without."""
+    return getattr(agent_class, "Options", None)
+
+
+def has_weights(agent_class: Any) -> bool:
+    """Whether a class of agents is made from weights, by `from_pretrained(path or None)`."""
+    return hasattr(agent_class, "from_pretrained")

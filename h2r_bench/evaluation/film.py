@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import imageio.v3
 import numpy as np
 
-from h2r_bench.types import CONTROL_HZ, Demonstration, UInt8Array
+from h2r_bench.types import CONTROL_HZ, AgentInfo, Demonstration, UInt8Array
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,8 +67,7 @@ def views_of(path: Path) -> tuple[str, ...]:
 
 def imagination_of(agent: Any) -> Imagine | None:
     """What of `agent` a film shows as its imagination: see `h2r_bench.types.ImaginingAgent`."""
-    imagine: Imagine | None = getattr(agent, "imagine", None)
-    return imagine
+    return AgentInfo.of(agent).imagine
 
 
 def side_by_side(*views: UInt8Array) -> UInt8Array:

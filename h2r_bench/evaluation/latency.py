@@ -9,7 +9,7 @@ import numpy as np
 
 from h2r_bench.evaluation.action_queue import ActionQueue
 from h2r_bench.geometry import matrix_from_6d, matrix_to_rotvec
-from h2r_bench.types import Agent, ChunkAgent, Demonstration, Float32Array, PrivilegedAgent
+from h2r_bench.types import Agent, AgentInfo, ChunkAgent, Demonstration, Float32Array, PrivilegedAgent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,15 +38,16 @@ class DelayedAgent:
         self._step = 0
         self._inner: Any = None
 
-    def __getattr__(self, name: str) -> Any:
-        # Everything else (weights_hash, image_size, needs_images, world) is the agent's own.
-        return getattr(self.agent, name)
+    @property
+    def agent_info(self) -> AgentInfo:
+        """What the agent itself says."""
+        return AgentInfo.of(self.agent)
 
     def reset(self, demonstration: Demonstration, instruction: str, seed: int) -> None:
         """Start a trial."""
         self.agent.reset(demonstration, instruction, seed)
         self._late.clear()
-        self._player = ActionQueue(getattr(self.agent, "execute", None))
+        self._player = ActionQueue(self.agent_info.execute)
         self._step, self._inner = 0, None
 
     def predict(

@@ -19,7 +19,7 @@ from h2r_bench.evaluation.trial import Condition, TrialRecord, run_trial, weight
 from h2r_bench.files import BusyError
 from h2r_bench.policies.catalog import AGENTS, AgentSpec, find_agent
 from h2r_bench.ranges import Count, Index, NotNegative
-from h2r_bench.types import CONTROL_HZ, Agent, Demo
+from h2r_bench.types import CONTROL_HZ, Agent, AgentInfo, Demo
 
 STEP_MS = round(1000 / CONTROL_HZ)
 """A control step [ms]."""
@@ -75,8 +75,9 @@ def make_env(config: RunConfig, agent: Agent) -> Any:
     """
     from h2r_bench.envs.env import TabletopEnv
 
-    options: dict[str, Any] = {"image_size": agent.image_size} if hasattr(agent, "image_size") else {}
-    if not getattr(agent, "needs_images", True) and config.video == "none":
+    info = AgentInfo.of(agent)
+    options: dict[str, Any] = {} if info.image_size is None else {"image_size": info.image_size}
+    if not info.needs_images and config.video == "none":
         options["obs"] = "state"
     return TabletopEnv(
         task=config.task,
@@ -145,7 +146,7 @@ def check_domain(config: RunConfig, agent: Agent) -> None:
     """Raise InputError when the agent says which training domains it knows, and the task's is not one."""
     from h2r_bench.envs.tasks import TASKS
 
-    domain, known = TASKS.get(config.task).domain, getattr(agent, "domains", None)
+    domain, known = TASKS.get(config.task).domain, AgentInfo.of(agent).domains
     if known is not None and domain not in known:
         raise InputError(
             f"{config.policy} has no decoder for {config.task}, which is of the training domain {domain}; "
@@ -157,7 +158,7 @@ def check_truth(config: RunConfig, agent: Agent) -> None:
     """Raise InputError when the agent tracks the true hand and there is none in what is shown."""
     from h2r_bench.envs.demonstration.controls import CONTROLS
 
-    if getattr(agent, "needs_truth", False) and not CONTROLS.get(config.demo).keeps_truth:
+    if AgentInfo.of(agent).needs_truth and not CONTROLS.get(config.demo).keeps_truth:
         raise InputError(f"{config.policy} tracks the true hand, and --demo {config.demo} shows none")
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import h2r_bench
-from h2r_bench.types import Agent, AgentError, Demonstration, PrivilegedAgent, UInt8Array
+from h2r_bench.types import Agent, AgentError, AgentInfo, Demonstration, PrivilegedAgent, UInt8Array
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -147,7 +147,8 @@ def package_versions() -> dict[str, str]:
 
 def weights_of(agent: Agent) -> str:
     """Hash of the agent's weights, or "none"."""
-    return str(getattr(agent, "weights_hash", NO_WEIGHTS))
+    said = AgentInfo.of(agent).weights_hash
+    return NO_WEIGHTS if said is None else str(said)
 
 
 def run_trial(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from h2r_bench import extras
 from h2r_bench.registry import Registry
-from h2r_bench.types import Agent, AgentError
+from h2r_bench.types import Agent, AgentError, has_weights, options_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,13 +54,14 @@ class AgentSpec:
                 or cannot start.
         """
         agent_class = self.find()
-        if options is None and hasattr(agent_class, "Options"):
+        options_class = options_of(agent_class)
+        if options is None and options_class is not None:
             if missing := self.required_options():
                 raise AgentLoadError(f"{self.target} needs the options {', '.join(missing)}")
-            options = agent_class.Options()
+            options = options_class()
         arguments = () if options is None else (options,)
         try:
-            if hasattr(agent_class, "from_pretrained"):
+            if has_weights(agent_class):
                 agent = agent_class.from_pretrained(weights, *arguments)
             elif weights is not None:
                 raise AgentLoadError(f"{self.target} has no weights to load, so --weights makes no sense")
@@ -74,7 +75,7 @@ class AgentSpec:
 
     def required_options(self) -> list[str]:
         """Names of the agent's options that have no default. Raises AgentLoadError."""
-        fields = dataclasses.fields(getattr(self.find(), "Options", _NoOptions))
+        fields = dataclasses.fields(options_of(self.find()) or _NoOptions)
         unset = dataclasses.MISSING
         return [field.name for field in fields if field.default is unset and field.default_factory is unset]
 

@@ -16,6 +16,7 @@ import tyro
 
 from h2r_bench.cli import parse
 from h2r_bench.policies.catalog import AgentLoadError, find_agent
+from h2r_bench.types import options_of
 
 Config = TypeVar("Config")
 
@@ -33,7 +34,7 @@ def parse_command(
         ValueError: a value that the configuration or the options refuse.
     """
     policy = _policy_in(argv)
-    options_class = None if policy is None else getattr(find_agent(policy).find(), "Options", None)
+    options_class = None if policy is None else options_of(find_agent(policy).find())
     if options_class is None:
         return parse(config_class, prog=prog, description=description, args=argv), None
     _check_names(config_class, options_class)

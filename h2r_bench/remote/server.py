@@ -34,7 +34,7 @@ from h2r_bench.remote.messages import (
     ServerInfo,
     read_request,
 )
-from h2r_bench.types import ACTION_DIM, Agent, ChunkAgent, PrivilegedAgent
+from h2r_bench.types import ACTION_DIM, Agent, AgentInfo, ChunkAgent, PrivilegedAgent
 
 if TYPE_CHECKING:
     from h2r_bench.types import Float32Array
@@ -186,19 +186,20 @@ class PolicyServer:
 
 def needs_images(agent: Agent) -> bool:
     """Whether `agent` looks at pictures; an agent that does not say so does."""
-    return bool(getattr(agent, "needs_images", True))
+    return AgentInfo.of(agent).needs_images
 
 
 def describe(agent: Agent) -> ServerInfo:
     """What a server of `agent` says of itself."""
-    film = (HUMAN_CLIP,) if needs_images(agent) else ()
+    info = AgentInfo.of(agent)
+    film = (HUMAN_CLIP,) if info.needs_images else ()
     plans = (PLAN_STEP,) if isinstance(agent, ChunkAgent) else ()
     return ServerInfo(
         wants=(*film, EPISODE_START, SEED, DEMONSTRATION, RATE_HZ, *plans),
-        needs_images=needs_images(agent),
-        image_size=getattr(agent, "image_size", None),
-        weights=str(getattr(agent, "weights_hash", "")),
-        world=getattr(agent, "world", None),
+        needs_images=info.needs_images,
+        image_size=info.image_size,
+        weights=str(info.weights_hash or ""),
+        world=info.world,
         execute=agent.execute if isinstance(agent, ChunkAgent) else None,
     )
 

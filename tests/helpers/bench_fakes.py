@@ -169,7 +169,7 @@ class StillAgent:
 class WristAgent(StillAgent):
     """Needs a camera that no bench has."""
 
-    observation_keys = ("image", "wrist_image")
+    reads = ("image", "wrist_image")
 
 
 class HugeAgent(StillAgent):

@@ -13,7 +13,7 @@ from h2r_bench.evaluation.trial import weights_of
 from h2r_bench.policies.catalog import AGENTS, find_agent
 from h2r_bench.real.cameras.view import View
 from h2r_bench.real.errors import SetupError
-from h2r_bench.types import DEFAULT_IMAGE_SIZE, Agent, Observation, PrivilegedAgent
+from h2r_bench.types import DEFAULT_IMAGE_SIZE, Agent, AgentInfo, Observation, PrivilegedAgent, options_of
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,14 @@ def check_policy(
             "take another, or rehearse with --arm twin"
         )
     given = set(Observation.__annotations__)
-    missing = set(getattr(tested_policy.agent, "observation_keys", ())) - given
+    info = AgentInfo.of(tested_policy.agent)
+    missing = set(info.reads) - given
     if missing:
         raise SetupError(
             f"policy {tested_policy.label} needs {', '.join(sorted(missing))}; one camera gives "
             f"{', '.join(sorted(given))}"
         )
-    if getattr(tested_policy.agent, "needs_images", True) and view.too_coarse(
-        frame, tested_policy.image_size
-    ):
+    if info.needs_images and view.too_coarse(frame, tested_policy.image_size):
         width, height = tested_policy.image_size
         raise SetupError(
             f"policy {tested_policy.label} wants {width} x {height} pixels, the view has fewer: "
@@ -110,11 +109,11 @@ def _load(spec: PolicySpec, url: str) -> PolicyUnderTest:
     given = dict(spec.options)
     weights = given.pop("weights", None)
     try:
-        options = _options(getattr(found.find(), "Options", None), spec, given, url)
+        options = _options(options_of(found.find()), spec, given, url)
         agent = found.load(Path(weights) if weights else None, options)
     except (OSError, ValueError, ImportError) as error:
         raise SetupError(f"cannot load {spec.label}: {' '.join(str(error).split())}") from None
-    size = getattr(agent, "image_size", DEFAULT_IMAGE_SIZE)
+    size = AgentInfo.of(agent).image_size or DEFAULT_IMAGE_SIZE
     return PolicyUnderTest(spec.label, agent, weights_of(agent), (int(size[0]), int(size[1])))
 
 
