@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -75,3 +78,32 @@ def test_agents_are_known_by_their_methods() -> None:
     assert not isinstance(Plain(), seam.PrivilegedAgent)
     assert isinstance(Privileged(), seam.PrivilegedAgent)
     assert not isinstance(object(), seam.Agent)
+
+
+def test_an_agent_that_says_nothing_of_itself_reads_everything() -> None:
+    info = seam.AgentInfo.of(object())
+    assert info.reads == ("image", "state", "human_clip", "instruction")
+    assert info.needs_images
+    assert (info.image_size, info.domains, info.weights_hash, info.execute) == (None, None, None, None)
+
+
+def test_what_an_agent_says_is_taken_one_by_one_or_as_a_whole() -> None:
+    class Says:
+        reads = ("state",)
+        needs_images = False
+        world = None
+        weights_hash = ""
+
+    assert seam.AgentInfo.of(Says()) == seam.AgentInfo(("state",), needs_images=False, weights_hash="")
+
+    class Around:
+        agent_info = seam.AgentInfo.of(Says())
+        reads = ("image",)
+
+    assert seam.AgentInfo.of(Around()) is Around.agent_info
+
+
+def test_nobody_else_looks_for_what_an_agent_may_have() -> None:
+    package = Path(seam.__file__).parent
+    looks = re.compile(r"(?:getattr|hasattr)\((?:self\.)?(?:\w+\.)?agent(?:_class)?\b")
+    assert [path.name for path in package.rglob("*.py") if looks.search(path.read_text())] == ["types.py"]
