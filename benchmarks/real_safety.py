@@ -342,7 +342,7 @@ def _doomed(address: str, ready: Any) -> None:
 
 def process_killed() -> dict[str, Any]:
     """The whole bridge is killed (SIGKILL) while the arm moves; another process watches the twin."""
-    from h2r_bench.real.twin.bench_client import TwinClient, TwinClock
+    from h2r_bench.real.twin.twin_client import TwinClient, TwinClock
 
     keeper: Any = make_arm("twin")  # starts the twin; it never connects to the arm
     context = multiprocessing.get_context("spawn")

@@ -21,7 +21,7 @@ if __name__ == "__main__":
     extras.leave_without("torch", "diffusers", "accelerate")
 
 with extras.explained():
-    from h2r_bench.training.commands.acting import (
+    from h2r_bench.training.commands.action_models import (
         BuildKNN,
         MeasureErrors,
         Pack,
@@ -42,7 +42,7 @@ from h2r_bench.training.commands.baselines import (
     run_diffusion_policy,
     run_xskill,
 )
-from h2r_bench.training.commands.seeing import (
+from h2r_bench.training.commands.video_models import (
     ProbeVPM,
     TrainRuler,
     TrainVAE,

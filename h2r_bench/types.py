@@ -59,7 +59,7 @@ SERVED_AT = "at "
 
 Demo = Literal["matched", "wrong", "blank", "reversed", "frozen", "counterfactual"]
 """How the demonstration relates to the scene: the true one, or a control
-(`h2r_bench.envs.demonstration.controls`)."""
+(`h2r_bench.envs.demonstration.demo_controls`)."""
 
 
 class Observation(TypedDict):

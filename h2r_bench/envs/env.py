@@ -10,7 +10,7 @@ import numpy as np
 from gymnasium import spaces
 from numpy.typing import ArrayLike
 
-from h2r_bench.envs.demonstration.controls import CONTROLS, with_other_goal, wrong_task
+from h2r_bench.envs.demonstration.demo_controls import CONTROLS, with_other_goal, wrong_task
 from h2r_bench.envs.demonstration.paired_scenes import TRAINING_STREAM, ScenePair, draw_pair
 from h2r_bench.envs.demonstration.render_trajectory import RenderTrajectory, film
 from h2r_bench.envs.demonstration.script import BRISK, ScriptPlayer, Style, set_clock
@@ -108,7 +108,7 @@ class TabletopEnv(gymnasium.Env[dict[str, Any], Float32Array]):
             limits: motion limits of the tool instead of the task's own.
             fine: render with shadows and smooth edges, at a third of the speed.
             demo: show the scene's own demonstration, or a control, see
-                `h2r_bench.envs.demonstration.controls`.
+                `h2r_bench.envs.demonstration.demo_controls`.
 
         Raises:
             UnknownNameError: there is no such task or control.

@@ -156,7 +156,7 @@ def check_domain(config: RunConfig, agent: Agent) -> None:
 
 def check_truth(config: RunConfig, agent: Agent) -> None:
     """Raise InputError when the agent tracks the true hand and there is none in what is shown."""
-    from h2r_bench.envs.demonstration.controls import CONTROLS
+    from h2r_bench.envs.demonstration.demo_controls import CONTROLS
 
     if AgentInfo.of(agent).needs_truth and not CONTROLS.get(config.demo).keeps_truth:
         raise InputError(f"{config.policy} tracks the true hand, and --demo {config.demo} shows none")

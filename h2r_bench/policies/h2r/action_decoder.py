@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from h2r_bench.policies.common.checkpoints import load_model, read_config, save_weights
 from h2r_bench.policies.common.config_json import to_json
 from h2r_bench.policies.common.normalizer import Normalizer
-from h2r_bench.policies.h2r.action_diffusion import ActionTransformer
+from h2r_bench.policies.h2r.action_transformer import ActionTransformer
 from h2r_bench.policies.h2r.config import DecoderConfig
 from h2r_bench.policies.h2r.video_former import VideoFormer
 

@@ -1,10 +1,4 @@
-"""What an agent may ask of an arm, decided by arithmetic alone: no clock, no thread, no driver.
-
-`Guard.decide` takes one action and says what may be commanded. Every position it lets through lies on the
-straight line between a place in the box and the wanted one brought inside it, so the box is never left. That
-place is where the arm really goes: after a pose out of reach not the pose decided. No step is longer than
-allowed from either.
-"""
+"""The limits on what reaches a physical arm: numbers, checked against each other; `guard.py` keeps them."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ def main() -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        from h2r_bench.real.twin.bench_server import serve
+        from h2r_bench.real.twin.twin_server import serve
     except ImportError as error:
         print(f"error: the twin needs franky-sim: pip install 'h2r-bench[real]' ({error})", file=sys.stderr)
         return 2

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from h2r_bench.ranges import NotNegative, Pixels
 from h2r_bench.real.arms.base import ArmError, ArmState, Clock, Commanded
 from h2r_bench.real.arms.franka import FrankaArm, FrankaConfig, import_franky
-from h2r_bench.real.twin.bench_client import TwinClient, TwinClock
+from h2r_bench.real.twin.twin_client import TwinClient, TwinClock
 from h2r_bench.types import FloatArray
 
 START_SECONDS = 180.0

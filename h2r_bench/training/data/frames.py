@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from h2r_bench.datasets import DatasetError, EpisodeStore
-from h2r_bench.policies.h2r.camera_alignment import warp, estimate_similarity
+from h2r_bench.policies.h2r.camera_alignment import estimate_similarity, warp
 from h2r_bench.training.data.jpeg_store import JpegStore, write_pictures
 from h2r_bench.types import encode_instruction
 
@@ -154,7 +154,9 @@ class Frames:
         """Shape (episodes, 4): how the human's camera stands apart in each, see `same_view.estimate_similarity`."""
         pieces = np.array_split(self.starts[:-1], -(-len(self.starts) // _OFFSETS_AT_ONCE))
         found = [
-            estimate_similarity(*(torch.from_numpy(video[first]).to(self.device) for video in (self.human, self.robot)))
+            estimate_similarity(
+                *(torch.from_numpy(video[first]).to(self.device) for video in (self.human, self.robot))
+            )
             for first in pieces
         ]
         return torch.cat(found).cpu().numpy()

@@ -11,7 +11,14 @@ import numpy as np
 import pytest
 
 from h2r_bench import run
-from h2r_bench.envs.demonstration.controls import CONTROLS, SHOWABLE, backwards, blank, frozen, wrong_task
+from h2r_bench.envs.demonstration.demo_controls import (
+    CONTROLS,
+    SHOWABLE,
+    backwards,
+    blank,
+    frozen,
+    wrong_task,
+)
 from h2r_bench.envs.env import TabletopEnv
 from h2r_bench.envs.tasks import TASKS
 from h2r_bench.evaluation.trial import Condition, run_trial

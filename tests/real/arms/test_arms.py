@@ -76,7 +76,7 @@ def test_a_missing_driver_names_its_extra() -> None:
 def test_the_robot_computer_needs_no_torch() -> None:
     """Every module of the bridge that a robot's computer loads, in an interpreter of its own."""
     modules = (
-        "arms arms.franka arms.xarm arms.lerobot twin.twin_arm twin.bench_client calibrate "
+        "arms arms.franka arms.xarm arms.lerobot twin.twin_arm twin.twin_client calibrate "
         "safety.startup_checks safety.emergency_stop safety trials"
     )
     code = "import sys\n" + "\n".join(f"import h2r_bench.real.{name}" for name in modules.split())

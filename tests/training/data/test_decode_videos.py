@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from episodes import make_dataset
 
 from h2r_bench import train
 from h2r_bench.datasets import DatasetError, EpisodeStore
 from h2r_bench.datasets.lock import hold
 from h2r_bench.training.data.decode_videos import decode, decode_raw
 from h2r_bench.training.data.frames import frames_folder, load_frames
+
+from episodes import make_dataset
 
 if TYPE_CHECKING:
     from pathlib import Path

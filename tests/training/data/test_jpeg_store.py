@@ -3,9 +3,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from episodes import make_episode
 
 from h2r_bench.training.data.jpeg_store import JpegStore, write_pictures
+
+from episodes import make_episode
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,1 @@
+"""What trainings draw from: frames, clips, augmentations, cached arrays."""
