@@ -11,7 +11,7 @@ from tool_modules import load_tool
 house = load_tool("house")
 
 
-@pytest.mark.parametrize("rule", ["crowded", "doubled_modules", "doubled_classes", "forbidden"])
+@pytest.mark.parametrize("rule", ["crowded", "unmarked", "doubled_modules", "doubled_classes", "forbidden"])
 def test_the_house_keeps_its_rules(rule: str) -> None:
     assert getattr(house, rule)() == []
 

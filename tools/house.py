@@ -99,6 +99,12 @@ def crowded() -> list[str]:
     ]
 
 
+def unmarked() -> list[str]:
+    """Rooms that are no packages: a wheel would leave them out."""
+    rooms = {path.parent for path in PACKAGE.rglob("*.py")}
+    return sorted(str(each.relative_to(PACKAGE)) for each in rooms if not (each / "__init__.py").exists())
+
+
 def doubled_modules() -> list[str]:
     """Module names that occur twice."""
     places = defaultdict(list)
@@ -133,6 +139,7 @@ def main() -> int:
     long = [f"{module}: {size}" for module, size in sizes.items() if size > MOST_LINES]
     rows: dict[str, list[str]] = {
         "crowded rooms": crowded(),
+        "rooms without __init__.py": unmarked(),
         f"files over {MOST_LINES} lines": long,
         "module names twice": doubled_modules(),
         "public class names twice": doubled_classes(),

@@ -151,7 +151,7 @@ class Frames:
 
     @cached_property
     def offsets(self) -> Float32Array:
-        """Shape (episodes, 4): how the human's camera stands apart in each, see `same_view.estimate_similarity`."""
+        """Shape (episodes, 4): how the human's camera stands apart, see `estimate_similarity`."""
         pieces = np.array_split(self.starts[:-1], -(-len(self.starts) // _OFFSETS_AT_ONCE))
         found = [
             estimate_similarity(
