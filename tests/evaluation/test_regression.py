@@ -1,7 +1,8 @@
 """Every task with every agent that ships: outcomes and paths stay what they were.
 
 `pytest -m regression` holds them to `goldens/regression/<agent>.json`, which are keyed by the hash of the
-agent's weights. After an intended change, `python tests/test_regression.py [AGENT ...]` writes them anew.
+agent's weights. After an intended change, `PYTHONPATH=tests/helpers
+python tests/evaluation/test_regression.py [AGENT ...]` writes them anew.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from h2r_bench.envs.tasks import TASKS
 from h2r_bench.evaluation.runner import RunConfig, condition_of, make_env
 from h2r_bench.evaluation.trial import run_trial, weights_of
 from h2r_bench.policies.catalog import AGENTS
+from h2r_bench.types import AgentInfo
 
 from trajectories import Path, shaken
 
@@ -30,7 +32,7 @@ TRIALS = 3
 TRIALS_WITH_IMAGES = 2
 """The same for agents that look at pictures and compute."""
 OUTCOME = ("success", "progress", "failure", "steps")
-HOW = "if that is meant: python tests/test_regression.py {agent}"
+HOW = "if that is meant: PYTHONPATH=tests/helpers python tests/evaluation/test_regression.py {agent}"
 
 
 def shipped() -> list[str]:
@@ -42,7 +44,7 @@ def shipped() -> list[str]:
 
 def knows(agent: Any, task: str) -> bool:
     """Whether the weights of `agent` have a decoder for `task`; agents without domains take every task."""
-    known = getattr(agent, "domains", None)
+    known = AgentInfo.of(agent).domains
     return known is None or TASKS.get(task).domain in known
 
 

@@ -18,7 +18,8 @@ SPREAD = (0.5, 0.15)
 
 
 def path_offset(here: FloatArray, there: FloatArray) -> Float32Array:
-    """By what the video of another scene is moved to serve here, shape (4,): see `same_view.offset`.
+    """By what the video of another scene is moved to serve here, shape (4,): see
+    `camera_alignment.estimate_similarity`.
 
     `here`, `there`: where the tool is in the picture (moments, 2) [half heights], as it is foreseen here and
     as it was in the other scene, whose video is in the robot's view. Least squares, held back towards leaving
@@ -26,7 +27,7 @@ def path_offset(here: FloatArray, there: FloatArray) -> Float32Array:
     """
     (x, y), (right, down) = here.T, there.T
     one, none = np.ones_like(x), np.zeros_like(x)
-    # As in `same_view.offset`, so that `same_view.moved` can apply it.
+    # As in `camera_alignment.estimate_similarity`, so that `camera_alignment.warp` can apply it.
     rows = np.concatenate([np.stack([one, none, x, -y], 1), np.stack([none, one, y, x], 1)])
     wanted = np.concatenate([right - x, down - y])
     expected = np.diag([(NOISE / SPREAD[0]) ** 2] * 2 + [(NOISE / SPREAD[1]) ** 2] * 2)

@@ -39,7 +39,8 @@ class Retrieval:
 
     def find(self, images: UInt8Array) -> list[tuple[int, Float32Array]]:
         """For each of the first robot frames (N, H, W, 3) the entry to follow, and by what its video is to be
-        moved to serve here, shape (4,): see `same_view.offset`; by nothing where no path is foreseen.
+        moved to serve here, shape (4,): see `camera_alignment.estimate_similarity`; by nothing where no path
+        is foreseen.
         """
         found = []
         for vector in self.encoder.embed(images):

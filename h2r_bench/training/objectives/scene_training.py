@@ -102,7 +102,7 @@ def path_of(config: SceneReaderConfig, frames: Frames, episode: NDArray[np.int64
 
 
 def moved_paths(paths: Tensor, offsets: Tensor) -> Tensor:
-    """Path vectors (N, 5 moments) in pictures that were moved by `offsets` (N, 4), see `same_view.warp`."""
+    """Path vectors (N, 5 moments) in pictures moved by `offsets` (N, 4), see `camera_alignment.warp`."""
     moments = paths.unflatten(1, (-1, PER_MOMENT))
     right, down, zoom, turn = (each[:, None] for each in offsets.unbind(1))
     x, y = moments[..., 0] - right, moments[..., 1] - down
