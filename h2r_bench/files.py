@@ -51,3 +51,25 @@ def append_line(path: Path, line: bytes) -> None:
             raise
     finally:
         os.close(handle)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Write `path` whole or not at all: what the block writes to the place it is given becomes `path` then.
+
+    Readers see the old file or the new one. After an error in the block the old one stays. The folder is made
+    where it is missing.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield unfinished
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, content: bytes | str) -> None:
+    """Write bytes, or text as UTF-8, to `path`, whole or not at all."""
+    with replacing(path) as unfinished:
+        unfinished.write_bytes(content.encode() if isinstance(content, str) else content)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from h2r_bench.cli import parse
+from h2r_bench.files import write_whole
 from h2r_bench.ranges import Index
 
 if TYPE_CHECKING:
@@ -98,11 +99,8 @@ def write(config: ReportConfig, board: Leaderboard) -> None:
         what = f"{size.pages} pages, {size.page_bytes / 1e6:.1f} MB, and {size.videos} videos"
         print(f"{config.site / 'index.html'}  ({what})")
     for name, content in (("leaderboard.md", markdown(board)), ("leaderboard.csv", table_csv(board))):
-        path = config.results / name
-        unfinished = path.with_name(f".{name}")
-        unfinished.write_text(content, encoding="utf-8")
-        unfinished.replace(path)
-        print(path)
+        write_whole(config.results / name, content)
+        print(config.results / name)
     tell(notices)
 
 

@@ -16,6 +16,7 @@ import numpy as np
 from h2r_bench.datasets import DatasetError, EpisodeStore
 from h2r_bench.datasets.h264 import write_video
 from h2r_bench.datasets.task_part import EpisodeRow, TaskPart
+from h2r_bench.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +66,7 @@ def write_page(
         charts=charts.draw(tasks, store.meta.rate_hz),
         clips={task.name: [_clip(store, at) for at in _spread(task, clips_per_task)] for task in tasks},
     )
-    _write_whole(path, page)
+    write_whole(path, page)
 
 
 def _charts_module() -> ModuleType:
@@ -173,13 +174,6 @@ def _render(**values: Any) -> str:
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(**values)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(text, encoding="utf-8")
-    unfinished.replace(path)
 
 
 def _size(root: Path) -> int:

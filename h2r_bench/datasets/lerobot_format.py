@@ -16,7 +16,6 @@ rename: a shard without it does not exist.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -26,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from h2r_bench.files import replacing, write_whole
 from h2r_bench.types import ACTION_DIM, CONTROL_HZ, DEFAULT_IMAGE_SIZE, STATE_DIM
 
 LEROBOT_VERSION = "v3.0"
@@ -188,18 +188,13 @@ def read_tasks(root: Path) -> list[str]:
 
 def write_parquet(path: Path, table: pa.Table) -> None:
     """Write a table in one step: a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, staged, compression="zstd")
-    staged.replace(path)
+    with replacing(path) as staged:
+        pq.write_table(table, staged, compression="zstd")
 
 
 def write_json(path: Path, record: Mapping[str, Any]) -> None:
     """Write `record` in one step: a reader sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
-    staged.write_text(json.dumps(record, indent=1, default=plain) + "\n")
-    staged.replace(path)
+    write_whole(path, json.dumps(record, indent=1, default=plain) + "\n")
 
 
 def plain(value: Any) -> Any:

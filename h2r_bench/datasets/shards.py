@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,6 +34,7 @@ from h2r_bench.datasets.lerobot_format import (
     write_parquet,
     write_tasks,
 )
+from h2r_bench.files import replacing
 
 MOMENTS = ("min", "max", "mean", "std", "count")
 
@@ -97,10 +97,9 @@ def _publish_shard(root: Path, meta: DatasetMeta, done: Published, count: int) -
     _write_steps(shard_path(root, "data", done.shards), episodes, done, meta, tasks)
     for name, key in VIDEO_KEYS.items():
         path = shard_path(root, f"videos/{key}", done.shards, ".mp4")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_name(f".{path.name}.{os.getpid()}")
-        join_videos([staging.folder(root, index) / f"{name}.mp4" for index in indices], part, meta.rate_hz)
-        part.replace(path)
+        with replacing(path) as part:
+            parts = [staging.folder(root, index) / f"{name}.mp4" for index in indices]
+            join_videos(parts, part, meta.rate_hz)
     rows = _rows(episodes, done, meta)
     write_parquet(shard_path(root, "meta/episodes", done.shards), pa.Table.from_pylist(rows))
     for index in indices:
@@ -126,10 +125,8 @@ def _write_steps(
     meta: DatasetMeta,
     tasks: dict[str, int],
 ) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}")
     first = done.steps
-    with pq.ParquetWriter(part, step_schema(), compression="zstd") as writer:
+    with replacing(path) as part, pq.ParquetWriter(part, step_schema(), compression="zstd") as writer:
         for number, (arrays, facts) in enumerate(episodes):
             steps = len(arrays["state"])
             columns: dict[str, Any] = {column: _column(arrays[name]) for name, (column, _) in ARRAYS.items()}
@@ -140,7 +137,6 @@ def _write_steps(
             columns["task_index"] = np.full(steps, tasks[facts["instruction"]])
             writer.write_table(pa.table(columns, schema=step_schema()))
             first += steps
-    part.replace(path)
 
 
 def _column(values: np.ndarray) -> Any:

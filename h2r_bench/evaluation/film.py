@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import imageio.v3
 import numpy as np
 
+from h2r_bench.files import replacing
 from h2r_bench.types import CONTROL_HZ, AgentInfo, Demonstration, UInt8Array
 
 if TYPE_CHECKING:
@@ -45,14 +46,14 @@ class TrialVideo:
 
     def save(self, path: Path) -> None:
         """Write the film to `path` (MP4), all or nothing."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}")
-        with imageio.v3.imopen(unfinished, "w", plugin="pyav", extension=".mp4") as film:
+        with (
+            replacing(path) as unfinished,
+            imageio.v3.imopen(unfinished, "w", plugin="pyav", extension=".mp4") as film,
+        ):
             film.init_video_stream("libx264", fps=int(CONTROL_HZ), pixel_format="yuv420p")
             film.container_metadata["title"] = _BETWEEN.join(VIEWS if self._imagine else VIEWS[:2])
             for frame in self.frames:
                 film.write_frame(frame)
-        unfinished.replace(path)
 
 
 def views_of(path: Path) -> tuple[str, ...]:

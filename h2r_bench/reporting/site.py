@@ -15,6 +15,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from h2r_bench.evaluation.film import views_of
 from h2r_bench.evaluation.log import video_path
 from h2r_bench.evaluation.trial import TrialRecord
+from h2r_bench.files import replacing, write_whole
 from h2r_bench.reporting import charts
 from h2r_bench.reporting.changes import Change, changes
 from h2r_bench.reporting.charts import Chart, Estimate
@@ -108,11 +109,11 @@ class Site:
         """Write all files into `folder`, each whole, and remove those of `before` that are no more."""
         films = sorted(set(self.films.values()))
         for name, content in self.files.items():
-            _write(folder / name, content)
+            write_whole(folder / name, content)
         for name in films:
             _copy(self.results / name, folder / name)
         now = sorted([*self.files, *films])
-        _write(folder / MANIFEST, json.dumps(now, indent=0).encode())
+        write_whole(folder / MANIFEST, json.dumps(now, indent=0).encode())
         for name in sorted(set(before) - set(now)):
             (folder / name).unlink(missing_ok=True)
         pages = sum(name.endswith(".html") for name in self.files)
@@ -321,15 +322,6 @@ def _earlier_files(folder: Path) -> list[str]:
     return [name for name in names if os.path.realpath(folder / str(name)).startswith(inside)]
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_bytes(content)
-    unfinished.replace(path)
-
-
 def _copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}")
-    shutil.copyfile(source, unfinished)
-    unfinished.replace(target)
+    with replacing(target) as unfinished:
+        shutil.copyfile(source, unfinished)

@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from h2r_bench import ranges
+from h2r_bench.files import write_whole
 from h2r_bench.ranges import Share
 from h2r_bench.real.errors import SetupError
 from h2r_bench.types import UInt8Array
@@ -74,10 +75,7 @@ class View:
 
     def save(self, path: Path) -> None:
         """Write it as JSON, all or nothing."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}")
-        unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        unfinished.replace(path)
+        write_whole(path, json.dumps(asdict(self), indent=2) + "\n")
 
     @staticmethod
     def load(path: Path) -> View:

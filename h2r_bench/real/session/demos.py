@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import imageio.v3
 import numpy as np
 
+from h2r_bench.files import replacing, write_whole
 from h2r_bench.real.errors import SetupError
 from h2r_bench.types import CONTROL_HZ, Demonstration, UInt8Array
 
@@ -52,25 +53,21 @@ def demo_path(folder: Path, card: SceneCard) -> Path:
 def save_demo(folder: Path, card: SceneCard, frames: list[UInt8Array], camera: str) -> Path:
     """Keep a demonstration of `card`: frames (H, W, 3) at the control rate, even sides; all or nothing."""
     path = demo_path(folder, card)
-    path.parent.mkdir(parents=True, exist_ok=True)
     names = ("task", "cue", "shift_cm", "trial", "seed", "instruction")
     known = {name: getattr(card, name) for name in names}
     note = DemoNote(**known, rate_hz=CONTROL_HZ, frames=len(frames), camera=camera)
-    unfinished = path.with_name(f".{path.name}")
-    imageio.v3.imwrite(
-        unfinished,
-        np.stack(frames),
-        plugin="pyav",
-        extension=".mp4",
-        codec="libx264",
-        fps=int(CONTROL_HZ),
-        out_pixel_format="yuv420p",
-    )
-    note_path = path.with_suffix(".json")
-    unfinished_note = path.with_name(f".{note_path.name}")
-    unfinished_note.write_text(json.dumps(asdict(note), indent=2, ensure_ascii=False) + "\n")
-    unfinished.replace(path)
-    unfinished_note.replace(note_path)
+    with replacing(path) as unfinished:
+        imageio.v3.imwrite(
+            unfinished,
+            np.stack(frames),
+            plugin="pyav",
+            extension=".mp4",
+            codec="libx264",
+            fps=int(CONTROL_HZ),
+            out_pixel_format="yuv420p",
+        )
+    # A demonstration without its note does not count, so the note comes last.
+    write_whole(path.with_suffix(".json"), json.dumps(asdict(note), indent=2, ensure_ascii=False) + "\n")
     return path
 
 

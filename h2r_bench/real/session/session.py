@@ -175,9 +175,7 @@ class Session:
 
 def write_json(path: Path, content: Any) -> None:
     """Write `content` as JSON, all or nothing."""
-    unfinished = path.with_name(f".{path.name}")
-    unfinished.write_text(json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
-    unfinished.replace(path)
+    files.write_whole(path, json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def _read_plan(path: Path) -> SessionPlan:

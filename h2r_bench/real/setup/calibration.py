@@ -24,6 +24,7 @@ from scipy import ndimage
 from h2r_bench import ranges
 from h2r_bench.datasets.hand_robot_alignment import fit_alignment
 from h2r_bench.envs.robot.model import FINGER_TIP_BELOW_TOOL
+from h2r_bench.files import write_whole
 from h2r_bench.ranges import Pixels
 from h2r_bench.real.arms.mount import Mount
 from h2r_bench.real.errors import SetupError
@@ -181,10 +182,7 @@ class Calibration:
         """Write it as JSON, all or nothing. Raises CalibrationError for one that does not do."""
         if found := self.complaint():
             raise CalibrationError(f"not saved: {found}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_name(f".{path.name}")
-        unfinished.write_text(json.dumps(asdict(self), indent=2) + "\n")
-        unfinished.replace(path)
+        write_whole(path, json.dumps(asdict(self), indent=2) + "\n")
 
 
 def require_calibration(path: Path, arm: str, host: str) -> Calibration:
