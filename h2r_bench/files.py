@@ -61,7 +61,7 @@ def replacing(path: Path) -> Iterator[Path]:
     where it is missing.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    unfinished = path.with_name(f".{os.getpid()}.{path.name}")  # some writers look at the ending
     try:
         yield unfinished
         unfinished.replace(path)
