@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 import numpy as np
 
-from h2r_bench.envs.scene.arena import CAMERA_FOVY, CAMERA_POSITION, CAMERA_TARGET, look_at
+from h2r_bench.envs.scene.arena import CAMERA_POSITION, CAMERA_TARGET, project
 from h2r_bench.types import FloatArray
 
 
@@ -26,23 +25,20 @@ class ReferenceCamera:
 
     def __init__(self, size: tuple[int, int]) -> None:
         """For pictures of `size` (width, height) [pixels]."""
-        position, target = np.array(CAMERA_POSITION), np.array(CAMERA_TARGET)
-        axes = look_at(position, target)
-        right, up = axes[:3], axes[3:]
-        self._position = position
-        self._axes = np.stack([right, up, np.cross(right, up)])
-        self._centre = np.array(size) / 2
-        self._focal = size[1] / 2 / math.tan(math.radians(CAMERA_FOVY) / 2)
+        self._size = size
 
     def pixels(self, points: FloatArray) -> FloatArray:
-        """Columns and rows (N, 2) [pixels] of points (N, 3) [m] in front of the camera."""
-        seen = (points - self._position) @ self._axes.T
-        flat = seen[:, :2] / -seen[:, 2:]
-        return self._centre + self._focal * flat * (1, -1)
+        """Columns and rows (N, 2) [pixels] of points (N, 3) [m]; NaN behind the camera.
+
+        Whole numbers are corners of pixels here, as where something is drawn; in `project` they are centres.
+        """
+        return project(points, self._size) + 0.5
 
     def depth(self, points: FloatArray) -> FloatArray:
         """Distance along the view (N,) [m]."""
-        return -((points - self._position) @ self._axes[2])
+        position, target = np.array(CAMERA_POSITION), np.array(CAMERA_TARGET)
+        ahead = (target - position) / np.linalg.norm(target - position)
+        return np.asarray((points - position) @ ahead)
 
 
 class TablePlan:
