@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import tyro
 
 from h2r_bench import ranges
+from h2r_bench.types import one_line
 
 Config = TypeVar("Config")
+
+BAD_INPUT, NOT_FINISHED, INTERRUPTED = 2, 3, 130
+"""Exit statuses: refused as given; stopped before the end, by a fault or on request; Ctrl-C."""
+
+
+def refused(error: BaseException) -> int:
+    """Say in one line why a command is refused; returns the exit status."""
+    print(f"error: {one_line(error)}", file=sys.stderr)
+    return BAD_INPUT
 
 
 def parse(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from h2r_bench.cli import parse
+from h2r_bench.cli import INTERRUPTED, parse, refused
 from h2r_bench.datasets.collection import CollectConfig, collect, import_hdf5, replay, report, show
 
 
@@ -33,11 +33,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = parse(CollectConfig, prog="python -m h2r_bench.collect", description=__doc__, args=argv)
         print(run(config))
     except (ValueError, RuntimeError, OSError, ModuleNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refused(error)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return 0
 
 

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 
 from h2r_bench import extras
-from h2r_bench.cli import parse
+from h2r_bench.cli import INTERRUPTED, parse, refused
 
 if __name__ == "__main__":
     extras.leave_without("torch", "diffusers", "skimage")
@@ -26,10 +26,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         config = parse(PredictConfig, prog="python -m h2r_bench.predict", description=__doc__, args=argv)
         figures = predict(config)
     except (ValueError, RuntimeError, OSError, ModuleNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refused(error)
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
     for name, value in figures.items():
         gripper = "" if value.off_px is None else f"  gripper off by {value.off_px:.1f} px"
         print(f"{name:18}  PSNR {value.psnr:5.2f} dB  SSIM {value.ssim:.3f}{gripper}")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from h2r_bench.cli import parse
+from h2r_bench.cli import BAD_INPUT, INTERRUPTED, parse, refused
 from h2r_bench.files import write_whole
 from h2r_bench.ranges import Index
 
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
     from h2r_bench.reporting.leaderboard import Leaderboard
     from h2r_bench.reporting.record_loading import Notice
 
-BAD_INPUT = 2
-"""Exit status when the command cannot be carried out."""
 DIFFERENT = 1
 """Exit status when a record could not be made again."""
-INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
@@ -62,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"error: this needs {error.name}: pip install 'h2r-bench[report]'", file=sys.stderr)
     except (ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return refused(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     return BAD_INPUT

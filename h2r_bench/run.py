@@ -16,6 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from h2r_bench.cli import INTERRUPTED, refused
 from h2r_bench.evaluation.log import TrialLog, log_path
 from h2r_bench.evaluation.runner import (
     EnvMaker,
@@ -25,7 +26,6 @@ from h2r_bench.evaluation.runner import (
     evaluate,
     finished,
     make_env,
-    one_line,
     open_env,
     prepare,
     writing,
@@ -33,11 +33,7 @@ from h2r_bench.evaluation.runner import (
 from h2r_bench.evaluation.trial import Condition, TrialRecord
 from h2r_bench.policies.options import parse_command
 from h2r_bench.statistics import format_rate
-from h2r_bench.types import Agent, AgentInfo
-
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells have it."""
-BAD_INPUT = 2
+from h2r_bench.types import Agent, AgentInfo, one_line
 
 
 def main(argv: Sequence[str] | None = None, make: EnvMaker = make_env) -> int:
@@ -51,8 +47,7 @@ def main(argv: Sequence[str] | None = None, make: EnvMaker = make_env) -> int:
         with contextlib.closing(open_env(config, agent, make)) as env, writing(log):
             return measure(config, env, agent, condition, log, argv, console)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return refused(error)
     except KeyboardInterrupt:
         return INTERRUPTED
 

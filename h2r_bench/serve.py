@@ -14,14 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from h2r_bench import extras
+from h2r_bench.cli import refused
 from h2r_bench.policies.catalog import find_agent
 from h2r_bench.policies.options import parse_command
 from h2r_bench.ranges import Count, Port
 
 if TYPE_CHECKING:
     from h2r_bench.remote.server import PolicyServer
-
-BAD_INPUT = 2
 
 
 @dataclass(frozen=True)
@@ -56,8 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         server = open_server(config, options)
     except (OSError, ValueError, ImportError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+        return refused(error)
     print(f"serving {config.policy} at {server.url}", flush=True)
     if not is_loopback(server.address[0]):
         logging.warning("anyone who reaches %s can use it: keep it behind a firewall", server.url)

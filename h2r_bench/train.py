@@ -15,7 +15,7 @@ from typing import Annotated, Any, cast
 import tyro
 
 from h2r_bench import extras
-from h2r_bench.cli import parse
+from h2r_bench.cli import INTERRUPTED, parse, refused
 
 if __name__ == "__main__":
     extras.leave_without("torch", "diffusers", "accelerate")
@@ -124,11 +124,10 @@ def main(arguments: list[str] | None = None) -> int:
         )
         RUNNERS[type(job)](job, command)
     except (ValueError, OSError, ModuleNotFoundError, TrainingStoppedError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refused(error)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from the last checkpoint", file=sys.stderr)
-        return 130
+        return INTERRUPTED
     return 0
 
 

@@ -222,8 +222,17 @@ class AgentError(RuntimeError):
     """
 
     def __init__(self, message: str) -> None:
-        line = " ".join(message.split()) or "the agent could not act"
+        line = _joined(message) or "the agent could not act"
         super().__init__(line if len(line) <= MAX_FAILURE_LENGTH else line[: MAX_FAILURE_LENGTH - 3] + "...")
+
+
+def one_line(error: BaseException) -> str:
+    """What an error says, without line breaks; its kind where it says nothing."""
+    return _joined(str(error)) or type(error).__name__
+
+
+def _joined(text: str) -> str:
+    return " ".join(text.split())
 
 
 @runtime_checkable

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from h2r_bench import run
+from h2r_bench.cli import BAD_INPUT
 from h2r_bench.envs import WORLD_VERSION
 from h2r_bench.evaluation.log import TrialLog, log_path
 from h2r_bench.evaluation.trial import TrialRecord
@@ -362,6 +363,6 @@ def test_two_runs_on_one_folder_are_refused(tmp_path: Path, capsys: pytest.Captu
     log = TrialLog(log_path(tmp_path, "push_pull", "random"))
     arguments = ["--task", "push_pull", "--policy", "random", "--trials", "1", "--out", str(tmp_path)]
     with log.only_writer():
-        assert run.main(arguments) == run.BAD_INPUT
+        assert run.main(arguments) == BAD_INPUT
     assert "written by another process" in capsys.readouterr().err
     assert log.load() == []

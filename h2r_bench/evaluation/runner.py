@@ -19,7 +19,7 @@ from h2r_bench.evaluation.trial import Condition, TrialRecord, run_trial, weight
 from h2r_bench.files import BusyError
 from h2r_bench.policies.catalog import AGENTS, AgentSpec, find_agent
 from h2r_bench.ranges import Count, Index, NotNegative
-from h2r_bench.types import CONTROL_HZ, Agent, AgentInfo, Demo
+from h2r_bench.types import CONTROL_HZ, Agent, AgentInfo, Demo, one_line
 
 STEP_MS = round(1000 / CONTROL_HZ)
 """A control step [ms]."""
@@ -252,8 +252,3 @@ def filmed_trial(config: RunConfig, env: Any, agent: Agent, condition: Condition
     if len(video) and (config.video == "all" or not record.success):
         video.save(video_path(config.out, condition, trial))
     return record
-
-
-def one_line(error: BaseException) -> str:
-    """The message of `error` without line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__

@@ -10,12 +10,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from h2r_bench.cli import parse
+from h2r_bench.cli import INTERRUPTED, parse, refused
 from h2r_bench.real.errors import BridgeError
 from h2r_bench.real.operator.terminal import Terminal
 from h2r_bench.real.setup.aiming import AimConfig, aim
-
-BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def main(argv: Sequence[str] | None = None, *, terminal: Terminal | None = None) -> int:
@@ -25,8 +23,7 @@ def main(argv: Sequence[str] | None = None, *, terminal: Terminal | None = None)
         config = parse(AimConfig, prog="python -m h2r_bench.real.aim", description=__doc__, args=argv)
         aim(config, terminal)
     except (BridgeError, ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+        return refused(error)
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0

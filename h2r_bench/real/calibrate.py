@@ -9,12 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from h2r_bench.cli import parse
+from h2r_bench.cli import INTERRUPTED, parse, refused
 from h2r_bench.real.errors import BridgeError
 from h2r_bench.real.operator.terminal import Terminal
 from h2r_bench.real.setup.calibrating import CalibrateConfig, calibrate
-
-BAD_INPUT, INTERRUPTED = 2, 130
 
 
 def main(argv: Sequence[str] | None = None, *, terminal: Terminal | None = None) -> int:
@@ -30,8 +28,7 @@ def main(argv: Sequence[str] | None = None, *, terminal: Terminal | None = None)
         found = calibrate(config, terminal)
         found.save(config.out)
     except (BridgeError, ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+        return refused(error)
     except KeyboardInterrupt:
         terminal.say("Stopped; the arm holds. Nothing was saved.")
         return INTERRUPTED

@@ -16,7 +16,7 @@ import numpy as np
 import tyro
 from PIL import Image
 
-from h2r_bench.cli import parse
+from h2r_bench.cli import INTERRUPTED, NOT_FINISHED, parse, refused
 from h2r_bench.ranges import Count, Index, NotNegative, Port
 from h2r_bench.real.cameras import CameraConfig, View, make_camera
 from h2r_bench.real.cameras.base import Camera
@@ -29,8 +29,6 @@ from h2r_bench.real.operator.terminal import Terminal
 from h2r_bench.real.scene_cards.card_drawing import card_picture
 from h2r_bench.real.scene_cards.cards import SceneCard, draw_cards
 from h2r_bench.real.session.demos import demo_path
-
-BAD_INPUT, NOT_FINISHED, INTERRUPTED = 2, 3, 130
 
 
 @dataclass(frozen=True)
@@ -63,8 +61,7 @@ def main(argv: Sequence[str] | None = None, *, terminal: Terminal | None = None)
         config = parse(RecordConfig, prog="python -m h2r_bench.real.record", description=__doc__, args=argv)
         return _record(config, terminal)
     except (BridgeError, ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+        return refused(error)
     except KeyboardInterrupt:
         terminal.say("\nStopped. What was recorded is kept; the same command goes on.")
         return INTERRUPTED

@@ -14,14 +14,12 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
-from h2r_bench.cli import parse
+from h2r_bench.cli import parse, refused
 from h2r_bench.ranges import Count, Index, NotNegative
 from h2r_bench.real.operator.terminal import Terminal
 from h2r_bench.real.scene_cards.card_drawing import card_picture, guides
 from h2r_bench.real.scene_cards.cards import draw_cards
 from h2r_bench.real.session.demos import STORED_SIZE
-
-BAD_INPUT = 2
 
 
 @dataclass(frozen=True)
@@ -50,8 +48,7 @@ def main(argv: Sequence[str] | None = None, *, terminal: Terminal | None = None)
         numbers = {"shift_cm": config.shift, "seed": config.seed, "trials": config.trials}
         cards = draw_cards(config.task, cue=config.cue, **numbers)  # type: ignore[arg-type]
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+        return refused(error)
     terminal.shopping(cards)
     if config.out is not None:
         config.out.mkdir(parents=True, exist_ok=True)

@@ -11,7 +11,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 
-from h2r_bench.cli import parse
+from h2r_bench.cli import INTERRUPTED, NOT_FINISHED, parse, refused
 from h2r_bench.real.errors import BridgeError
 from h2r_bench.real.operator.terminal import Terminal
 from h2r_bench.real.session.preparation import (
@@ -25,9 +25,6 @@ from h2r_bench.real.session.preparation import (
 from h2r_bench.real.session.results import show_results, unblind
 from h2r_bench.real.session.session import only_writer
 from h2r_bench.real.session.session_runner import SessionStoppedError
-
-BAD_INPUT, NOT_FINISHED, INTERRUPTED = 2, 3, 130
-"""Exit statuses: refused as given; stopped before the end, by a fault or on request; Ctrl-C."""
 
 
 def main(
@@ -57,8 +54,7 @@ def main(
         terminal.say(f"\nStopped: {error}. Every verdict is kept. To go on:\n  {again}")
         return NOT_FINISHED
     except (BridgeError, ValueError, OSError) as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return BAD_INPUT
+        return refused(error)
     except KeyboardInterrupt:
         terminal.say(f"\nStopped; the arm holds. Every verdict is kept. To go on:\n  {again}")
         return INTERRUPTED

@@ -16,6 +16,7 @@ from h2r_bench.evaluation.log import video_path
 from h2r_bench.evaluation.trial import TrialRecord, run_trial, weights_of
 from h2r_bench.policies.catalog import AgentSpec, find_agent
 from h2r_bench.registry import UnknownNameError
+from h2r_bench.types import one_line
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -98,7 +99,7 @@ class Verifier:
             agent = self._agent(record)
             env = self._open(record, agent)
         except (ValueError, OSError, ImportError) as error:
-            return Verification(record, "skipped", f"cannot be run here: {runner.one_line(error)}")
+            return Verification(record, "skipped", f"cannot be run here: {one_line(error)}")
         film = TrialVideo(imagination_of(agent)) if self.films is not None else None
         condition = runner.condition_of(self._config_of(record), agent)
         again = run_trial(env, agent, condition, record.trial, watch=None if film is None else film.add)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from h2r_bench.cli import BAD_INPUT, INTERRUPTED, NOT_FINISHED
 from h2r_bench.envs.robot.model import FINGER_TIP_BELOW_TOOL
 from h2r_bench.evaluation.log import TrialLog, log_path, video_path
 from h2r_bench.evaluation.trial import trial_seed
@@ -23,7 +24,7 @@ from h2r_bench.real.session import preparation
 from h2r_bench.real.session.demos import save_demo
 from h2r_bench.real.session.session import only_writer
 from h2r_bench.real.setup.calibration import FINGER_ABOVE_TOOL, MARKS, Calibration, HandEye, fit_mount
-from h2r_bench.real.trials import BAD_INPUT, INTERRUPTED, NOT_FINISHED, main
+from h2r_bench.real.trials import main
 
 from bench_fakes import BareArm, ClockCamera, StillAgent, WorldArm, demonstration
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from h2r_bench.cli import BAD_INPUT
 from h2r_bench.real import aim, record, scenes
 from h2r_bench.real.arms.base import MonotonicClock
 from h2r_bench.real.cameras import View
@@ -173,7 +174,7 @@ def test_bad_input_is_one_line(
     more: list[str],
     message: str,
 ) -> None:
-    assert record.main([*lab(tmp_path, monkeypatch), *more], terminal=answering([])) == record.BAD_INPUT
+    assert record.main([*lab(tmp_path, monkeypatch), *more], terminal=answering([])) == BAD_INPUT
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -182,7 +183,7 @@ def test_bad_input_is_one_line(
 def test_nobody_there_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert record.main(lab(tmp_path, monkeypatch), terminal=answering(None)) == record.BAD_INPUT
+    assert record.main(lab(tmp_path, monkeypatch), terminal=answering(None)) == BAD_INPUT
     assert "in a terminal" in capsys.readouterr().err
 
 
@@ -219,7 +220,7 @@ def test_bad_aim_is_one_line(
     message: str,
 ) -> None:
     lab(tmp_path, monkeypatch)
-    assert aim.main(["--camera", "fake", *more], terminal=answering([])) == aim.BAD_INPUT
+    assert aim.main(["--camera", "fake", *more], terminal=answering([])) == BAD_INPUT
     assert message in capsys.readouterr().err
 
 
@@ -237,5 +238,5 @@ def test_cards_are_printed_without_arm_and_camera(tmp_path: Path) -> None:
 
 
 def test_cards_of_a_task_without_protocol_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert scenes.main(["--task", "background_gen"], terminal=answering(None)) == scenes.BAD_INPUT
+    assert scenes.main(["--task", "background_gen"], terminal=answering(None)) == BAD_INPUT
     assert "no protocol on an arm" in capsys.readouterr().err

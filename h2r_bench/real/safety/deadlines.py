@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from h2r_bench.real.arms.base import Clock
 from h2r_bench.real.cameras.base import AHEAD_S
-from h2r_bench.real.safety.interventions import one_line
 from h2r_bench.real.safety.limits import SafetyLimits
 from h2r_bench.real.safety.newest_frame import AskCamera, NewestFrame
 from h2r_bench.real.safety.worker import Worker
+from h2r_bench.types import one_line
 
 ASK_EARLY_S = 0.05
 """So much before it is needed the camera is asked for its newest frame [s]: it may take time to answer."""

@@ -45,8 +45,3 @@ def numbers_of(action: ArrayLike) -> tuple[float, ...]:
         return tuple(np.asarray(action, np.float64).reshape(-1).tolist())
     except (TypeError, ValueError):
         return ()
-
-
-def one_line(error: BaseException) -> str:
-    """What an error says, without line breaks."""
-    return " ".join(str(error).split()) or type(error).__name__

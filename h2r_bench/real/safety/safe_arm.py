@@ -18,12 +18,12 @@ from h2r_bench.real.arms.base import Arm, ArmError, ArmState, Clock, Commanded
 from h2r_bench.real.safety.approach import ARRIVED, SETTLE_S, SETTLED, distance, nearer
 from h2r_bench.real.safety.deadlines import Deadlines
 from h2r_bench.real.safety.guard import Guard, turn_between
-from h2r_bench.real.safety.interventions import Intervention, Log, numbers_of, one_line
+from h2r_bench.real.safety.interventions import Intervention, Log, numbers_of
 from h2r_bench.real.safety.limits import LimitsError, SafetyLimits
 from h2r_bench.real.safety.newest_frame import AskCamera
 from h2r_bench.real.safety.stopper import WAIT_S, Stopper
 from h2r_bench.real.safety.watchdog import Watchdog
-from h2r_bench.types import CONTROL_HZ, GRIPPER_CLOSES_BELOW, GRIPPER_OPENS_ABOVE, FloatArray
+from h2r_bench.types import CONTROL_HZ, GRIPPER_CLOSES_BELOW, GRIPPER_OPENS_ABOVE, FloatArray, one_line
 
 __all__ = ["Intervention", "LimitsError", "Log", "SafeArm", "SafetyLimits"]
 

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, wait
 
+from h2r_bench.types import one_line
+
 WAIT_S = 0.05
 """How long whoever asks for a stop waits for the driver to take it [s]."""
 RETRY_S = 0.02
@@ -119,5 +121,5 @@ class Stopper:
         try:
             self._stop()
         except Exception as error:  # whatever a driver raises, it is told again
-            return " ".join(str(error).split()) or type(error).__name__
+            return one_line(error)
         return None

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from h2r_bench.real.arms.base import Clock
-from h2r_bench.real.safety.interventions import one_line
+from h2r_bench.types import one_line
 
 PAUSE_S = 0.05
 """How long it rests after something failed [s]."""

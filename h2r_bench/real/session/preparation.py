@@ -36,9 +36,6 @@ from h2r_bench.real.session.session_runner import Runner, act_dry, describe_work
 from h2r_bench.real.setup.calibrating import DEFAULT_CALIBRATION
 from h2r_bench.real.setup.calibration import require_calibration
 
-BAD_INPUT, NOT_FINISHED, INTERRUPTED = 2, 3, 130
-"""Exit statuses: refused as given; stopped before the end, by a fault or on request; Ctrl-C."""
-
 
 @dataclass(frozen=True)
 class TrialsConfig:

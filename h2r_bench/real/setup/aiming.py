@@ -22,8 +22,6 @@ from h2r_bench.real.scene_cards.card_drawing import guides
 from h2r_bench.real.session.demos import STORED_SIZE
 from h2r_bench.types import UInt8Array
 
-BAD_INPUT, INTERRUPTED = 2, 130
-
 
 def view_of(config: AimConfig) -> View:
     """What the options make of the frame. Raises SetupError."""

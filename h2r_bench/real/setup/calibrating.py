@@ -27,8 +27,6 @@ from h2r_bench.real.safety.startup_checks import refuse_unless_passed, startup_c
 from h2r_bench.real.setup.calibration import MARKS, Calibration, HandEye, find_fingers, fit_mount
 from h2r_bench.types import DEFAULT_IMAGE_SIZE, FloatArray, UInt8Array
 
-BAD_INPUT, INTERRUPTED = 2, 130
-
 DEFAULT_CALIBRATION = Path("lab/calibration.json")
 """Where it is saved."""
 HOVER = 0.10

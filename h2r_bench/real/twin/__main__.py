@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 
-from h2r_bench.cli import parse
+from h2r_bench.cli import parse, refused
 from h2r_bench.real.twin.config import TwinConfig
 
 
@@ -14,8 +14,7 @@ def main() -> int:
     try:
         config = parse(TwinConfig, prog="python -m h2r_bench.real.twin", description=__doc__)
     except ValueError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return refused(error)
     try:
         from h2r_bench.real.twin.twin_server import serve
     except ImportError as error:
