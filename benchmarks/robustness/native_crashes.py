@@ -2,6 +2,7 @@
 
     python benchmarks/robustness/native_crashes.py --out runs/native_crashes.jsonl
     python benchmarks/robustness/native_crashes.py --out runs/native_crashes.jsonl --summary
+    python benchmarks/robustness/native_crashes.py --memcheck expert  # the beginning of a trial, in valgrind
 
 With `MALLOC_CHECK_=3` and `MALLOC_PERTURB_` glibc ends a process at the first block that was overrun, freed
 twice or used after it was freed, instead of much later or never. One line of JSON a process; a run that was
@@ -13,11 +14,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import tyro
 
@@ -51,6 +54,10 @@ class Config:
     """Trials of a long-lived process."""
     summary: bool = False
     """Only count what the log has."""
+    memcheck: Literal["", "expert", "h2r"] = ""
+    """Instead, run the beginning of one trial of this agent under valgrind's memcheck: minutes."""
+    steps: int = 5
+    """Control steps of that beginning."""
 
 
 @dataclass(frozen=True)
@@ -96,6 +103,38 @@ def work(job: Job, config: Config) -> None:
     env.close()
 
 
+def begin(policy: str, task: str, seed: int, steps: int) -> None:
+    """The beginning of a trial: scene, film of the hand, and some control steps."""
+    from h2r_bench.envs.env import TabletopEnv
+    from h2r_bench.policies.catalog import find_agent
+    from h2r_bench.types import PrivilegedAgent
+
+    env = TabletopEnv(task=task, render_mode="rgb_array")
+    agent = find_agent(policy).load(None, None)
+    observation, info = env.reset(seed=seed, options={"trial": 0})
+    if isinstance(agent, PrivilegedAgent):
+        agent.bind(env)
+    agent.reset(info["demonstration"], info["instruction"], seed)
+    state = None
+    for step in range(steps):
+        action, state = agent.predict(observation, state, [step == 0])
+        observation, *_ = env.step(action)
+    env.close()
+
+
+def memcheck(config: Config) -> None:
+    """Run `begin` under valgrind; print accesses outside of blocks and blocks freed wrongly, by kind."""
+    words = [config.memcheck, config.task, str(config.seed), str(config.steps)]
+    valgrind = ["valgrind", "--error-limit=no", "--undef-value-errors=no"]
+    command = [*valgrind, sys.executable, __file__, "--begin", *words]
+    calm = {"PYTHONMALLOC": "malloc", "OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "0"}
+    done = subprocess.run(command, env={**os.environ, **calm}, capture_output=True, text=True, check=False)
+    found = Counter(re.findall(r"Invalid \w+(?: of size \d+)?|Mismatched free\(\)", done.stderr))
+    in_loader = done.stderr.count("decompose_rpath (dl-load.c")
+    print(f"exit status {done.returncode}: {dict(found) or 'nothing invalid'}")
+    print(f"{in_loader} frames in the dynamic loader, whose string functions read whole words")
+
+
 def run(job: Job, config: Config) -> dict[str, object]:
     """A line of the log: how the process of `job` ended."""
     command = [
@@ -139,7 +178,14 @@ def main() -> None:
     if sys.argv[1:2] == ["--work"]:
         work(Job(**json.loads(sys.argv[2])), Config(task=sys.argv[3], seed=int(sys.argv[4])))
         return
+    if sys.argv[1:2] == ["--begin"]:
+        policy, task, seed, steps = sys.argv[2:6]
+        begin(policy, task, int(seed), int(steps))
+        return
     config = tyro.cli(Config, description=__doc__)
+    if config.memcheck:
+        memcheck(config)
+        return
     config.out.parent.mkdir(parents=True, exist_ok=True)
     there = config.out.read_text().splitlines() if config.out.exists() else []
     done = {(line["policy"], line["first"], line["count"]) for line in map(json.loads, there)}
