@@ -4,6 +4,7 @@ import os
 import pty
 import signal
 import sys
+import termios
 import time
 from collections.abc import Callable
 
@@ -135,6 +136,7 @@ def test_keys_are_heard_after_a_stop_that_failed_and_a_lost_terminal_stops(
     with os.fdopen(theirs) as terminal:
         monkeypatch.setattr(sys, "stdin", terminal)
         with EmergencyStop(refused):
+            wait_for(lambda: not termios.tcgetattr(terminal)[3] & termios.ICANON)  # keys come one by one now
             for count in (1, 2):
                 os.write(ours, b" ")
                 wait_for(lambda count=count: len(reasons) == count)
