@@ -254,7 +254,7 @@ class Agent(Protocol):
 
 @runtime_checkable
 class PrivilegedAgent(Agent, Protocol):
-    """An agent that looks behind the curtain (expert, replay) and is given the environment."""
+    """An agent that looks into the simulator (expert, replay) and is given the environment."""
 
     def bind(self, env: Any) -> None:
         """Receive the unwrapped environment before `reset`."""

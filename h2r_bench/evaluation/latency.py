@@ -72,7 +72,7 @@ class DelayedAgent:
 
 
 class PrivilegedDelayedAgent(DelayedAgent):
-    """A late agent that looks behind the curtain."""
+    """A delayed agent that is privileged."""
 
     def bind(self, env: Any) -> None:
         """Receive the unwrapped environment."""

@@ -41,7 +41,7 @@ class AgentSpec:
     summary: str = ""
     """One line for `--help` and tables."""
     privileged: bool = False
-    """Whether it looks behind the curtain: such agents are ceilings, not competitors."""
+    """Whether it looks into the simulator: such agents are ceilings, not competitors."""
 
     def load(self, weights: Path | None = None, options: Any = None) -> Agent:
         """Import the class and make the agent, from `weights` or, without, from those it ships with.

@@ -131,7 +131,7 @@ def _how_to_read() -> str:
         "- ★ best agent of its column; ≈ no significant difference from it; ▽ differs significantly: exact "
         "McNemar test on the same trials, p-values adjusted by Holm's method over the table, "
         f"level {ALPHA:g}. Unmarked cells lack trials or agents to compare with.",
-        "- † privileged: it looks behind the curtain, is a ceiling, and does not compete.",
+        "- † privileged: it looks into the simulator, is a ceiling, and does not compete.",
         "- The average pools all trials of its row, where every cell is complete.",
         "- The paper's figures are 20 trials a cell on another robot, so no test compares ours with them.",
         f"- Trials that each of two agents needs for a significant difference with {POWER:.0%} power: "

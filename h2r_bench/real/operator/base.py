@@ -38,7 +38,7 @@ class Operator(Protocol):
     """Serves one session."""
 
     scene_handle: Any
-    """What a privileged agent is bound to; None where nobody can look behind the curtain."""
+    """What a privileged agent is bound to; None where there is no simulator to look into."""
 
     def check(self, cards: Sequence[SceneCard]) -> None:
         """Raise SetupError for what would stop the session later: missing or unfit demonstrations."""

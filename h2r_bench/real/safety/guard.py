@@ -36,7 +36,7 @@ class Decision:
     """The tool target, or None where nothing may be commanded."""
     gripper_open: bool | None
     """What the gripper shall newly do, None for nothing new."""
-    held: tuple[str, ...]
+    active_limits: tuple[str, ...]
     """Names of the limits that changed or refused the action."""
 
 
@@ -114,21 +114,23 @@ class Guard:
 
         It is no further than one step from `taken` and from `asked`; None where nothing is that near to both.
         """
-        reach, swing = self._reach(seconds)
+        max_translation, max_rotation = self._largest_step(seconds)
         back = np.clip(taken.position, *self.limits.box) - asked.position
-        position = asked.position + back * min(1.0, reach / max(float(np.linalg.norm(back)), EPSILON))
+        position = asked.position + back * min(
+            1.0, max_translation / max(float(np.linalg.norm(back)), EPSILON)
+        )
         rotvec, turn = taken.rotvec, turn_between(asked.rotvec, taken.rotvec)
-        if turn > swing:
-            rotvec = _slerp(asked.rotvec, taken.rotvec, swing / turn)
+        if turn > max_rotation:
+            rotvec = _slerp(asked.rotvec, taken.rotvec, max_rotation / turn)
         if not upright(rotvec, self.limits.motion):
             rotvec = asked.rotvec
         near = (
-            np.linalg.norm(position - taken.position) <= reach + EPSILON
-            and turn_between(rotvec, taken.rotvec) <= swing + EPSILON
+            np.linalg.norm(position - taken.position) <= max_translation + EPSILON
+            and turn_between(rotvec, taken.rotvec) <= max_rotation + EPSILON
         )
         return ToolPose(position, rotvec) if near else None
 
-    def _reach(self, seconds: float) -> tuple[float, float]:
+    def _largest_step(self, seconds: float) -> tuple[float, float]:
         """How far the target may move [m] and turn [rad] in `seconds` [s]."""
         limits = self.limits
         return (
@@ -158,12 +160,12 @@ class Guard:
     def _limit_step(
         self, before: list[FloatArray], target: FloatArray, seconds: float, held: list[str]
     ) -> FloatArray:
-        start, (reach, _) = before[0], self._reach(seconds)
+        start, (max_translation, _) = before[0], self._largest_step(seconds)
         step, share = target - start, 1.0
         for place in before:
-            share *= _fitting_share(step * share, place - start, reach)
+            share *= _fitting_share(step * share, place - start, max_translation)
         if share < 1.0:
-            held.append("step" if reach < self.limits.motion.max_speed * seconds else "speed")
+            held.append("step" if max_translation < self.limits.motion.max_speed * seconds else "speed")
         fitting = _fitting_share(
             step * share / seconds, self._velocity, self.limits.max_acceleration * seconds
         )
@@ -174,17 +176,17 @@ class Guard:
     def _limit_turn(
         self, before: list[FloatArray], target: FloatArray, seconds: float, held: list[str]
     ) -> FloatArray:
-        start, (_, swing) = before[0], self._reach(seconds)
+        start, (_, max_rotation) = before[0], self._largest_step(seconds)
         angle, turned = turn_between(start, target), target
         gaining = (self._turning + self.limits.max_rotation_acceleration * seconds) * seconds
-        if angle > min(swing, gaining) + EPSILON:
-            held.append("rotation_step" if swing < gaining else "rotation_acceleration")
-            turned = _slerp(start, target, min(swing, gaining) / angle)
-        if max(turn_between(rotvec, turned) for rotvec in before) > swing + EPSILON:
+        if angle > min(max_rotation, gaining) + EPSILON:
+            held.append("rotation_step" if max_rotation < gaining else "rotation_acceleration")
+            turned = _slerp(start, target, min(max_rotation, gaining) / angle)
+        if max(turn_between(rotvec, turned) for rotvec in before) > max_rotation + EPSILON:
             # Whichever way it goes, what the start leaves of a step may be turned.
-            left = swing - max(turn_between(rotvec, start) for rotvec in before)
+            left = max_rotation - max(turn_between(rotvec, start) for rotvec in before)
             fastest = self.limits.motion.max_rotation_speed * seconds
-            held.append("rotation_step" if swing < fastest else "rotation_speed")
+            held.append("rotation_step" if max_rotation < fastest else "rotation_speed")
             turned = _slerp(start, turned, max(left, 0.0) / max(turn_between(start, turned), EPSILON))
         if upright(turned, self.limits.motion):
             return turned

@@ -287,8 +287,8 @@ class SafeArm:
             self._anchored = True
         decision = self._guard.decide(action, now, state.position)
         if decision.pose is None:
-            return [self._intervene(now, kind, action) for kind in decision.held]
-        holds, held = self._holds, list(decision.held)
+            return [self._intervene(now, kind, action) for kind in decision.active_limits]
+        holds, held = self._holds, list(decision.active_limits)
         told = self._stream(decision.pose, now)
         self._guard.record_commanded(ToolPose(told.position, told.rotation))
         off = float(np.linalg.norm(told.position - decision.pose.position))

@@ -59,7 +59,7 @@ class PolicyUnderTest:
 
     @property
     def privileged(self) -> bool:
-        """Whether it looks behind the curtain."""
+        """Whether it looks into the simulator."""
         return isinstance(self.agent, PrivilegedAgent)
 
 
@@ -80,10 +80,10 @@ def load_policies(texts: Sequence[str], url: str = "") -> list[PolicyUnderTest]:
 
 
 def check_policy(
-    tested_policy: PolicyUnderTest, view: View, frame: tuple[int, int], *, behind_curtain: bool
+    tested_policy: PolicyUnderTest, view: View, frame: tuple[int, int], *, privileged_allowed: bool
 ) -> None:
     """Raise SetupError when the bench cannot give what `tested_policy` needs; `frame` is (width, height)."""
-    if tested_policy.privileged and not behind_curtain:
+    if tested_policy.privileged and not privileged_allowed:
         raise SetupError(
             f"policy {tested_policy.label} looks into the simulator, which a physical arm does not have: "
             "take another, or rehearse with --arm twin"

@@ -147,7 +147,7 @@ def check_all(tested_policies: Sequence[PolicyUnderTest], workcell: Workcell, ar
     frame = workcell.camera.latest(timeout_s=5.0).image
     for tested_policy in tested_policies:
         size = (frame.shape[1], frame.shape[0])
-        check_policy(tested_policy, workcell.view, size, behind_curtain=isinstance(arm, SimulatedArm))
+        check_policy(tested_policy, workcell.view, size, privileged_allowed=isinstance(arm, SimulatedArm))
 
 
 def make_calibrated(config: TrialsConfig, make: ArmMaker) -> Arm:

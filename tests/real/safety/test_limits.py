@@ -36,7 +36,7 @@ def action(
 
 def test_a_modest_action_passes_as_it_is() -> None:
     decision = fresh().decide(action(x=0.48, turn=(0.0, 0.0, 0.1)), 0.1, START.position)
-    assert decision.held == ()
+    assert decision.active_limits == ()
     assert decision.pose is not None
     np.testing.assert_allclose(decision.pose.position, [0.48, 0.0, 0.2])
     np.testing.assert_allclose(decision.pose.rotvec, [0.0, 0.0, 0.1])
@@ -57,7 +57,7 @@ def test_a_modest_action_passes_as_it_is() -> None:
 def test_what_is_no_action_is_refused(bad: Any, kind: str) -> None:
     decision = fresh().decide(bad, 0.1, START.position)
     assert decision.pose is None
-    assert decision.held == (kind,)
+    assert decision.active_limits == (kind,)
 
 
 @pytest.mark.parametrize(
@@ -72,21 +72,21 @@ def test_what_is_no_action_is_refused(bad: Any, kind: str) -> None:
     ],
 )
 def test_each_limit_says_its_name(wanted: FloatArray, name: str) -> None:
-    assert name in fresh().decide(wanted, 0.1, START.position).held
+    assert name in fresh().decide(wanted, 0.1, START.position).active_limits
 
 
 def test_faster_commands_than_allowed_are_refused() -> None:
     guard = fresh()
-    assert guard.decide(action(), 1.0, START.position).held == ()
-    assert guard.decide(action(), 1.0001, START.position).held == ("rate",)
-    assert guard.decide(action(), 1.06, START.position).held == ()
+    assert guard.decide(action(), 1.0, START.position).active_limits == ()
+    assert guard.decide(action(), 1.0001, START.position).active_limits == ("rate",)
+    assert guard.decide(action(), 1.06, START.position).active_limits == ()
 
 
 def test_a_reversal_at_full_speed_stands_still_first() -> None:
     guard = fresh()
     guard.decide(action(x=0.50), 1.0, START.position)
     decision = guard.decide(action(x=0.40), 1.1, np.array([0.5, 0.0, 0.2]))
-    assert "acceleration" in decision.held
+    assert "acceleration" in decision.active_limits
     assert decision.pose is not None
     assert decision.pose.position[0] >= 0.49 - 1e-6
 
@@ -97,7 +97,7 @@ def test_a_blocked_arm_is_not_pushed_on() -> None:
         decision = guard.decide(action(x=0.45, y=0.3), 1 + step / 10, START.position)
         assert decision.pose is not None
         leads.append(float(np.linalg.norm(decision.pose.position - START.position)))
-    assert "lead" in decision.held
+    assert "lead" in decision.active_limits
     assert max(leads) <= guard.limits.max_lead + 1e-6
 
 
@@ -105,7 +105,7 @@ def test_the_target_may_come_back_to_an_arm_that_lags() -> None:
     guard = fresh()
     far = START.position - [0.0, 0.3, 0.0]
     decision = guard.decide(action(y=-0.04), 1.0, far)
-    assert "lead" not in decision.held
+    assert "lead" not in decision.active_limits
 
 
 def test_the_gripper_is_not_rattled() -> None:
@@ -122,7 +122,7 @@ def test_the_gripper_is_not_rattled() -> None:
 def test_from_outside_nothing_is_commanded() -> None:
     guard = Guard(SafetyLimits())
     guard.anchor(ToolPose.at(0.9, 0.0, 0.2), open_=True)
-    assert guard.decide(action(), 1.0, START.position).held == ("outside_workspace",)
+    assert guard.decide(action(), 1.0, START.position).active_limits == ("outside_workspace",)
     guard.anchor(ToolPose.at(0.745, 0.0, 0.2), open_=True)
     assert guard.decide(action(x=0.74), 2.0, START.position).pose is not None
 
@@ -186,9 +186,9 @@ def test_nothing_is_commanded_where_no_pose_is_near_to_the_last_two() -> None:
     guard = fresh()
     assert guard.decide(action(y=0.3), 1.0, START.position).pose is not None
     guard.record_commanded(ToolPose.at(0.45, -0.2, 0.2))
-    assert guard.decide(action(), 1.1, START.position).held == ("unreachable",)
+    assert guard.decide(action(), 1.1, START.position).active_limits == ("unreachable",)
     guard.record_commanded(ToolPose(np.full(3, np.nan), np.zeros(3)))
-    assert guard.decide(action(), 1.2, START.position).held == ("unreachable",)
+    assert guard.decide(action(), 1.2, START.position).active_limits == ("unreachable",)
 
 
 def test_looser_limits_must_be_asked_for_and_are_named() -> None:
@@ -248,7 +248,7 @@ def test_no_sequence_of_actions_leads_outside_the_limits(sequence: list[Any]) ->
         now += pause
         decision = guard.decide(np.array(wanted), now, measured)
         if decision.pose is None:
-            assert decision.held
+            assert decision.active_limits
             continue
         assert now - last_s >= limits.min_interval_s
         seconds = min(now - last_s, 0.1)
@@ -282,7 +282,7 @@ def test_no_step_is_too_long_whatever_the_arm_makes_of_the_targets(sequence: lis
         now += pause
         decision = guard.decide(np.array(wanted), now, taken.position)
         if decision.pose is None:
-            assert decision.held in {("unreachable",), ("rate",)}
+            assert decision.active_limits in {("unreachable",), ("rate",)}
             continue
         for before in (asked, taken):
             assert_allowed(limits, before, decision.pose, min(now - last_s, 0.1))

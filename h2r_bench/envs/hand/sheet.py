@@ -1,4 +1,4 @@
-"""Contact sheet of the hand: `python -m h2r_bench.envs.hand.contact_sheet --out FILE.png`."""
+"""Contact sheet of the hand: `python -m h2r_bench.envs.hand.sheet --out FILE.png`."""
 
 from __future__ import annotations
 
