@@ -183,7 +183,7 @@ def drive(safe: SafeArm, seconds: float, stamp: Callable[[], float]) -> list[str
 def test_a_camera_that_raises_stops_the_arm(arm: FailingArm, safe: SafeArm) -> None:
     safe.begin(newest_frame=frames(arm.clock, 1, raise_camera))  # type: ignore[arg-type]
     found = drive(safe, 0.5, arm.clock.now)
-    assert safe.stopped
+    wait_for(lambda: safe.stopped)
     assert "camera driver" in safe.failure
     assert found[-1] == "fault"
     assert safe.watched
@@ -273,7 +273,7 @@ def test_a_clock_that_fails_stops_the_arm(arm: FailingArm, safe: SafeArm) -> Non
     wait_for(lambda: safe.stopped)
     arm.clock.now = real  # type: ignore[method-assign]
     assert safe.watched
-    assert arm.calls[-1] == "stop"
+    wait_for(lambda: arm.calls[-1] == "stop")
 
 
 def test_a_signal_handler_may_ask_for_a_stop_in_the_middle_of_asking_for_one() -> None:
