@@ -45,7 +45,7 @@ class GripperLatch:
 
 
 def to_action(pose: ToolPose, gripper: float) -> Float32Array:
-    """The seam's action, shape (7,)."""
+    """The interface's action, shape (7,)."""
     return np.concatenate([pose.position, pose.rotvec, [gripper]]).astype(np.float32)
 
 

@@ -1,4 +1,4 @@
-"""The seam: what environments, agents, datasets and real robots exchange, and nothing else.
+"""The interface: what environments, agents, datasets and real robots exchange, and nothing else.
 
 Environments and policies know nothing of each other; both know this module.
 

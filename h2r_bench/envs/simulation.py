@@ -71,7 +71,7 @@ class Snapshot:
 
 
 class Simulation:
-    """One robot, one scene, one clock. Takes the absolute actions of the seam."""
+    """One robot, one scene, one clock. Takes the absolute actions of the interface."""
 
     def __init__(
         self, stage: CompiledScene, solver: InverseKinematics, limits: MotionLimits = DEFAULT_LIMITS
@@ -266,7 +266,7 @@ class Simulation:
         return ToolPose(position, np.asarray(matrix_to_rotvec(matrix)))
 
     def state(self) -> Float32Array:
-        """Proprioception of the seam, shape (10,)."""
+        """Proprioception of the interface, shape (10,)."""
         state = np.empty(STATE_DIM, np.float32)
         state[:3], matrix = self.tool()
         state[3:9], state[9] = matrix_to_6d(matrix), self.opening()

@@ -240,7 +240,7 @@ class _Drive:
 
 
 def proprioception(state: ArmState) -> Float32Array:
-    """The seam's state (10,) of an arm."""
+    """The interface's state (10,) of an arm."""
     pose = np.concatenate([state.position, rotvec_to_6d(state.rotation)])
     return np.append(pose, state.opening).astype(np.float32)
 
